@@ -1,0 +1,38 @@
+/** Names of a shard's things in the log, the table and the object store. */
+
+/** One ordered stream of a collection's rows. */
+export type ShardId = Readonly<{ collectionId: number; shard: number }>;
+
+/** The partition key in the log, and the partition of the shard's rows in the regional table. */
+export const shardName = ({ collectionId, shard }: ShardId): string => `c${collectionId}-${shard}`;
+
+/** @returns undefined where the text is no shard name. */
+export function parseShardName(name: string): ShardId | undefined {
+  const match = /^c([1-9][0-9]{0,15})-(0|[1-9][0-9]?)$/.exec(name);
+  if (match === null) return undefined;
+  return { collectionId: Number(match[1]), shard: Number(match[2]) };
+}
+
+/** Kinds of objects that belong to a shard. */
+export type ObjectKind = 'payload' | 'segment' | 'graph' | 'manifest';
+
+const digits = (value: number, width: number): string => String(value).padStart(width, '0');
+
+/** All objects of one kind of a shard lie below this prefix. */
+export const objectPrefix = ({ collectionId, shard }: ShardId, kind: ObjectKind): string =>
+  `collections/${collectionId}/${shard}/${kind}/`;
+
+/** A payload's key carries its mint time, by which collect knows its age. */
+export const payloadKey = (shard: ShardId, mintMs: number, suffix: string): string =>
+  `${objectPrefix(shard, 'payload')}${digits(mintMs, 14)}-${suffix}`;
+
+/**
+ * The key of what apply and compact produce carries the head version at which it was minted, so
+ * that collect can raise `collectedBelow` above everything older (DESIGN 4.6).
+ */
+export const productKey = (
+  shard: ShardId,
+  kind: 'segment' | 'graph' | 'manifest',
+  headVersion: number,
+  suffix: string,
+): string => `${objectPrefix(shard, kind)}${digits(headVersion, 12)}-${suffix}`;
