@@ -11,9 +11,28 @@ import { trackedFiles } from './support/tracked-files.ts';
 
 /** In reading order: a chapter imports only from chapters above it. This array is the architecture. */
 const CHAPTERS = [
-  'base', 'ports', 'api', 'schema', 'filter', 'wal', 'segment', 'manifest', 'catalog', 'query',
-  'ingest', 'maintain', 'region', 'backup', 'load', 'service', 'aws', 'local', 'sim', 'runtime',
-  'cli', 'console',
+  'base',
+  'ports',
+  'api',
+  'schema',
+  'filter',
+  'wal',
+  'segment',
+  'manifest',
+  'catalog',
+  'query',
+  'ingest',
+  'maintain',
+  'region',
+  'backup',
+  'load',
+  'service',
+  'aws',
+  'local',
+  'sim',
+  'runtime',
+  'cli',
+  'console',
 ] as const;
 
 /** Platforms see the ground floor only, and nothing but `runtime` and tests sees them. */
@@ -62,12 +81,14 @@ test('a chapter imports only from chapters above it, and says so with #', () => 
       const target = resolveImport(file, specifier);
       if (target === undefined) return [];
       const other = chapterOf(target);
-      if (other === own) return specifier.startsWith('#') ? [`${specifier}: use ./ in a chapter`] : [];
+      if (other === own)
+        return specifier.startsWith('#') ? [`${specifier}: use ./ in a chapter`] : [];
       if (!specifier.startsWith('#')) return [`${specifier}: use # across chapters`];
       const order = (name: string) => (CHAPTERS as readonly string[]).indexOf(name);
       if (order(other) > order(own)) return [`${specifier} lies below ${own}`];
       if (PLATFORMS.has(own) && !PLATFORMS_SEE.has(other)) return [`${specifier} from a platform`];
-      if (PLATFORMS.has(other) && order(own) < order('runtime')) return [`${specifier}: a platform`];
+      if (PLATFORMS.has(other) && order(own) < order('runtime'))
+        return [`${specifier}: a platform`];
       return [];
     });
   });
@@ -98,7 +119,10 @@ test('only segment/graph knows the graph library, and zod is imported as a names
   const found = violations((file) =>
     importsOf(file).flatMap((specifier) => {
       if (specifier === 'hnswlib-node' && file !== 'shared/segment/graph.ts') return [specifier];
-      if (specifier === 'zod' && !/import (type )?\* as z from 'zod'/.test(textOf.get(file) ?? '')) {
+      if (
+        specifier === 'zod' &&
+        !/import (type )?\* as z from 'zod'/.test(textOf.get(file) ?? '')
+      ) {
         return ["import * as z from 'zod'"];
       }
       return [];
@@ -129,10 +153,15 @@ test('no class or type is named Service, Manager, Helper, Util or Info', () => {
 });
 
 test('no module is dead: each is reached from a door, or loaded by name', () => {
-  const doors = sources.filter((file) => file.startsWith('functions/') || file === 'shared/cli/main.ts');
+  const doors = sources.filter(
+    (file) => file.startsWith('functions/') || file === 'shared/cli/main.ts',
+  );
   // Worker entries are loaded by URL, not imported.
   const byName = sources.filter((file) =>
-    [...textOf.values()].some((text) => text.includes(`'${file.split('/').pop()}'`) || text.includes(`./${file.split('/').pop()}'`)),
+    [...textOf.values()].some(
+      (text) =>
+        text.includes(`'${file.split('/').pop()}'`) || text.includes(`./${file.split('/').pop()}'`),
+    ),
   );
   const reached = new Set<string>();
   const queue = [...doors, ...byName.filter((file) => /worker/.test(file))];
@@ -168,7 +197,10 @@ test('every invariant in docs/consistency.md is cited by a test', () => {
 });
 
 test('every runtime dependency is accounted for in the dependency record', () => {
-  const manifest = JSON.parse(readFileSync('package.json', 'utf8')) as Record<string, Record<string, string>>;
+  const manifest = JSON.parse(readFileSync('package.json', 'utf8')) as Record<
+    string,
+    Record<string, string>
+  >;
   const record = readFileSync('docs/adr/0001-dependencies.md', 'utf8');
   const names = [
     ...Object.keys(manifest['dependencies'] ?? {}),

@@ -8,7 +8,7 @@ import { crc32 as zlibCrc32 } from 'node:zlib';
 import { StoreError } from './errors.ts';
 
 const encoder = new TextEncoder();
-const decoder = new TextDecoder('utf-8', { fatal: true });
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
 export const utf8 = (text: string): Uint8Array => encoder.encode(text);
 
@@ -124,7 +124,13 @@ export class ByteWriter {
   /** Zero bytes up to the next multiple of `size`. */
   align(size: number): this {
     const rest = this.#length % size;
-    if (rest !== 0) this.#reserve(size - rest);
+    if (rest !== 0) this.#bytes.fill(0, this.#reserve(size - rest), this.#length);
+    return this;
+  }
+
+  /** Starts again with the same memory: what {@link view} gave before is void. */
+  clear(): this {
+    this.#length = 0;
     return this;
   }
 

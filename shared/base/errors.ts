@@ -17,6 +17,8 @@ export const ERRORS = {
   MISSING_FIELD: { retry: 'never', effect: 'none' },
   /** A row does not fit the schema. */
   INVALID_ROW: { retry: 'never', effect: 'none' },
+  /** A primary key in a request is not of the key field's type. */
+  INVALID_KEY: { retry: 'never', effect: 'none' },
   /** A request or a value is larger than a limit. */
   TOO_LARGE: { retry: 'never', effect: 'none' },
   UNAUTHENTICATED: { retry: 'never', effect: 'none' },
@@ -27,6 +29,8 @@ export const ERRORS = {
   PARTITION_NOT_FOUND: { retry: 'never', effect: 'none' },
   FIELD_NOT_FOUND: { retry: 'never', effect: 'none' },
   INDEX_NOT_FOUND: { retry: 'never', effect: 'none' },
+  /** The database holds as many collections as it may. */
+  TOO_MANY_COLLECTIONS: { retry: 'never', effect: 'none' },
   ALREADY_EXISTS: { retry: 'never', effect: 'none' },
   /** The verb or construct is part of the Milvus surface and is not built. */
   UNSUPPORTED: { retry: 'never', effect: 'none' },

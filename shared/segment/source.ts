@@ -4,7 +4,7 @@
  * Everything is immutable and loaded on demand; a source may answer from memory or read ranges.
  */
 import type { RecordPosition, RowPosition } from '#base/position.ts';
-import type { Column, Key, KeyColumn, RowBatch } from '#schema/column.ts';
+import type { Bitmap, Column, Key, KeyColumn, RowBatch } from '#schema/column.ts';
 import type { Field } from '#schema/field.ts';
 
 export interface RowSource {
@@ -23,6 +23,21 @@ export interface RowSource {
   /** The field's column; one of nulls or defaults where these rows are older than the field. */
   column(field: Field): Promise<Column>;
 }
+
+/** A source whose vectors can be read without their whole column in memory. */
+export interface VectorSource extends RowSource {
+  /** Rows that have a vector; undefined where all have. A slot without one holds zeros. */
+  vectorValidity(field: Field): Promise<Bitmap | undefined>;
+  /** The vectors of the given rows, one behind the other in the given order. */
+  vectorsAt(field: Field, rows: Uint32Array): Promise<Float32Array>;
+  /**
+   * Hands out every row's vector in runs of whole rows, in order, each of a few MiB and only valid
+   * during its call. Hands out nothing where these rows are older than the field.
+   */
+  scanVectors(field: Field, onChunk: OnVectors): Promise<void>;
+}
+
+export type OnVectors = (values: Float32Array, firstRow: number) => void | Promise<void>;
 
 export type KeyRange = Readonly<{ min: Key; max: Key }>;
 export type PositionRange = Readonly<{ min: RowPosition; max: RowPosition }>;

@@ -29,7 +29,10 @@ export type WriteBody = Readonly<{
   payload: PayloadRef;
 }>;
 
-/** A payload rides inline up to {@link INLINE_BYTES_MAX}; a larger one is an object. */
+/**
+ * A payload rides inline up to {@link INLINE_BYTES_MAX}; a larger one is an object. `crc32` is the
+ * checksum that ends the payload's bytes.
+ */
 export type PayloadRef =
   | Readonly<{ at: 'inline'; bytes: Uint8Array }>
   | Readonly<{ at: 'object'; key: string; sizeBytes: number; crc32: number }>;

@@ -26,6 +26,12 @@ export const objectPrefix = ({ collectionId, shard }: ShardId, kind: ObjectKind)
 export const payloadKey = (shard: ShardId, mintMs: number, suffix: string): string =>
   `${objectPrefix(shard, 'payload')}${digits(mintMs, 14)}-${suffix}`;
 
+/** When a payload's key was minted, or undefined where the text is no payload's key. */
+export function payloadMintMs(key: string): number | undefined {
+  const match = /\/payload\/([0-9]{14})-[^/]+$/.exec(key);
+  return match === null ? undefined : Number(match[1]);
+}
+
 /**
  * The key of what apply and compact produce carries the head version at which it was minted, so
  * that collect can raise `collectedBelow` above everything older (DESIGN 4.6).
@@ -36,3 +42,20 @@ export const productKey = (
   headVersion: number,
   suffix: string,
 ): string => `${objectPrefix(shard, kind)}${digits(headVersion, 12)}-${suffix}`;
+
+/** What {@link productKey} was told, or undefined where the text is no product's key. */
+export function parseProductKey(
+  key: string,
+): Readonly<{ shard: ShardId; kind: string; headVersion: number }> | undefined {
+  const match =
+    /^collections\/([0-9]{1,16})\/([0-9]{1,10})\/(segment|graph|manifest)\/([0-9]{12,16})-/.exec(
+      key,
+    );
+  if (match === null) return undefined;
+  const [, collectionId, shard, kind = '', headVersion] = match;
+  return {
+    shard: { collectionId: Number(collectionId), shard: Number(shard) },
+    kind,
+    headVersion: Number(headVersion),
+  };
+}

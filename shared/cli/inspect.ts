@@ -1,0 +1,47 @@
+import { Command } from 'commander';
+import type { Json, JsonObject } from '#base/json.ts';
+import { stringifyJson } from '#base/json.ts';
+import { type ConnectionOptions, connect, speaking, withConnection } from './connection.ts';
+import { printTable } from './table.ts';
+
+type Options = ConnectionOptions & Readonly<{ json?: boolean }>;
+
+export function inspectCommand(): Command {
+  const command = new Command('inspect')
+    .description('look inside: collections, shards, manifests, segments, tail, positions')
+    .argument('[collection]', 'one collection instead of all')
+    .option('--json', 'as JSON');
+  return withConnection(command).action((collection: string | undefined, options: Options) =>
+    speaking(() => inspect(collection, options)),
+  );
+}
+
+async function inspect(collection: string | undefined, options: Options): Promise<void> {
+  const { data } = await connect(options).call('/v2/clusters/inspect', {
+    ...(collection === undefined ? {} : { collectionName: collection }),
+  });
+  if (options.json === true) {
+    console.log(stringifyJson(data ?? []));
+    return;
+  }
+  const collections = objects(data);
+  if (collections.length === 0) console.log('no collections');
+  for (const entry of collections) {
+    const { shards, ...facts } = entry;
+    console.log(`\n${String(entry['collectionName'])}`);
+    printTable([facts]);
+    for (const shard of objects(shards)) {
+      const { segments, ...shardFacts } = shard;
+      printTable([shardFacts]);
+      if (objects(segments).length > 0) printTable(objects(segments));
+    }
+  }
+}
+
+const objects = (value: Json | undefined): readonly JsonObject[] =>
+  Array.isArray(value)
+    ? value.filter(
+        (item): item is JsonObject =>
+          typeof item === 'object' && item !== null && !Array.isArray(item),
+      )
+    : [];

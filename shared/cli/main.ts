@@ -1,0 +1,19 @@
+/** The command line: one file per verb. */
+import { Command } from 'commander';
+import { inspectCommand } from './inspect.ts';
+import { loadCommand } from './load.ts';
+import { queryCommand } from './query.ts';
+import { searchCommand } from './search.ts';
+import { serveCommand } from './serve.ts';
+
+export async function main(argv: readonly string[]): Promise<void> {
+  const program = new Command('sterna')
+    .description('Sterna, a vector database: serve it here, load it, ask it, look inside.')
+    .showHelpAfterError()
+    .addCommand(serveCommand())
+    .addCommand(loadCommand())
+    .addCommand(searchCommand())
+    .addCommand(queryCommand())
+    .addCommand(inspectCommand());
+  await program.parseAsync([...argv]);
+}

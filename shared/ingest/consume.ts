@@ -1,0 +1,164 @@
+/**
+ * Consuming the log: a batch of one stream shard's entries, applied shard by shard.
+ *
+ * The checkpoint is only a hint where to go on: it is saved after everything up to it is applied,
+ * and what is delivered again behind a crash is recognised by apply (I2). A shard that fails holds
+ * the checkpoint at its first entry and hinders no other shard of the batch. While it fails the
+ * batch is read again from there, so a shard that stays parked stops its stream shard once a whole
+ * batch lies behind it; the writers' admission says so long before the log forgets anything.
+ */
+import pLimit from 'p-limit';
+import { isStoreError } from '#base/errors.ts';
+import type { Collection } from '#catalog/collection.ts';
+import type { Log, LogEntry, Sequence } from '#ports/log.ts';
+import { parseShardName, type ShardId } from '#wal/shard.ts';
+import { type ApplyPorts, applyBatch } from './apply.ts';
+
+export type ConsumePorts = ApplyPorts &
+  Readonly<{
+    log: Log;
+    /** What the catalog knows of a collection, in whatever state; undefined where it is gone. */
+    collections: Readonly<{
+      getCollection(collectionId: number): Promise<Collection | undefined>;
+    }>;
+  }>;
+
+export type ConsumeBounds = Readonly<{ entries: number; bytes: number }>;
+
+/** Lambda's event source hands out at most 10,000 records of 6 MB; a local log reads faster. */
+export const CONSUME_BOUNDS: ConsumeBounds = { entries: 10_000, bytes: 32 * 1024 * 1024 };
+
+/** Shards applied at once: each holds one batch of at most 64 MiB, three times while it encodes. */
+const SHARDS_AT_ONCE = 4;
+
+export type Consumed = Readonly<{
+  /** Entries that were read. */
+  entries: number;
+  /** Records and rows that this call committed, over all shards. */
+  records: number;
+  rows: number;
+  /** Entries of collections that no longer exist, or of no shard at all. */
+  skipped: number;
+  /** Shards that could not be applied, with the reason. */
+  failed: readonly Readonly<{ shard: string; error: unknown }>[];
+  /** Shards that moved, for whoever compacts. */
+  touched: readonly ShardId[];
+  /** Everything up to here is applied: what the next call reads behind. */
+  checkpoint: Sequence | undefined;
+  /** The batch was full: more entries may wait. */
+  more: boolean;
+}>;
+
+/**
+ * Reads one batch behind the consumer's checkpoint and applies it. Streams must be consumed by one
+ * caller at a time to save work, parents to their end before their children; correctness does not
+ * depend on the former, order does on the latter.
+ *
+ * @throws StoreError where log or checkpoint cannot be read or saved; calling again is safe
+ */
+export async function consumeOnce(
+  ports: ConsumePorts,
+  streamShard: string,
+  consumer: string,
+  bounds: ConsumeBounds = CONSUME_BOUNDS,
+): Promise<Consumed> {
+  const { log } = ports;
+  const after = await log.checkpoint(consumer, streamShard);
+  const from = after === undefined ? {} : { after };
+  const entries = await log.read(streamShard, {
+    ...from,
+    limit: bounds.entries,
+    maxBytes: bounds.bytes,
+  });
+  const groups = byPartition(entries);
+  const limit = pLimit(SHARDS_AT_ONCE);
+  const results = await Promise.all(
+    [...groups].map(([name, own]) => limit(() => applyGroup(ports, name, own))),
+  );
+  const failed = results.flatMap(({ name, failure }) =>
+    failure === undefined ? [] : [{ shard: name, error: failure.error }],
+  );
+  const held = new Set(failed.map(({ shard }) => shard));
+  const through = lastBefore(entries, held);
+  if (through !== undefined) await log.saveCheckpoint(consumer, streamShard, through);
+  return {
+    entries: entries.length,
+    records: results.reduce((sum, { records }) => sum + records, 0),
+    rows: results.reduce((sum, { rows }) => sum + rows, 0),
+    skipped: results.reduce((sum, { skipped }) => sum + skipped, 0),
+    failed,
+    touched: results.flatMap(({ shard, records }) =>
+      shard === undefined || records === 0 ? [] : [shard],
+    ),
+    checkpoint: through ?? after,
+    more: isFull(entries, bounds),
+  };
+}
+
+function byPartition(entries: readonly LogEntry[]): ReadonlyMap<string, LogEntry[]> {
+  const groups = new Map<string, LogEntry[]>();
+  for (const entry of entries) {
+    const own = groups.get(entry.partition);
+    if (own === undefined) groups.set(entry.partition, [entry]);
+    else own.push(entry);
+  }
+  return groups;
+}
+
+type GroupResult = Readonly<{
+  name: string;
+  shard: ShardId | undefined;
+  records: number;
+  rows: number;
+  skipped: number;
+  failure?: Readonly<{ error: unknown }>;
+}>;
+
+async function applyGroup(
+  ports: ConsumePorts,
+  name: string,
+  entries: readonly LogEntry[],
+): Promise<GroupResult> {
+  const shard = parseShardName(name);
+  const nothing = { name, shard, records: 0, rows: 0, skipped: 0 };
+  const skip = (): GroupResult => {
+    ports.telemetry.count('apply_skipped_total', entries.length);
+    ports.telemetry.event('warn', 'apply-skipped', { shard: name, records: entries.length });
+    return { ...nothing, skipped: entries.length };
+  };
+  if (shard === undefined) return skip();
+  try {
+    const collection = await ports.collections.getCollection(shard.collectionId);
+    // A collection's row outlives its objects: where it is gone, nothing can be applied any more.
+    if (collection === undefined) return skip();
+    try {
+      const { records, rows } = await applyBatch(ports, shard, collection.schema, entries);
+      return { ...nothing, records, rows };
+    } catch (error) {
+      const gone = collection.state === 'dropped' && isStoreError(error, 'COLLECTION_NOT_FOUND');
+      if (gone) return skip();
+      throw error;
+    }
+  } catch (error) {
+    ports.telemetry.count('apply_failures_total');
+    ports.telemetry.event('error', 'apply-failed', {
+      shard: name,
+      records: entries.length,
+      code: isStoreError(error) ? error.code : 'INTERNAL',
+      reason: error instanceof Error ? error.message : String(error),
+    });
+    return { ...nothing, failure: { error } };
+  }
+}
+
+/** The last entry before the first one of a shard that failed. */
+function lastBefore(entries: readonly LogEntry[], held: ReadonlySet<string>): Sequence | undefined {
+  const first = entries.findIndex(({ partition }) => held.has(partition));
+  const done = first < 0 ? entries : entries.slice(0, first);
+  return done.at(-1)?.sequence;
+}
+
+function isFull(entries: readonly LogEntry[], bounds: ConsumeBounds): boolean {
+  if (entries.length >= bounds.entries) return true;
+  return entries.reduce((sum, { data }) => sum + data.length, 0) >= bounds.bytes;
+}

@@ -1,0 +1,89 @@
+/**
+ * Collecting what a shard surely needs no more: retired objects and applied payloads.
+ *
+ * This is the part of DESIGN 4.6 that needs no listing of names: what a manifest itself retired, and
+ * payloads whose age proves that apply is past them. Orphans of crashes and the objects of dropped
+ * collections stay where they are until the whole of collect is built.
+ */
+import { commitManifest } from '#manifest/commit.ts';
+import type { Manifest } from '#manifest/format.ts';
+import { type ManifestCache, readManifest } from '#manifest/head.ts';
+import { forgetRetired, reachableKeys } from '#manifest/history.ts';
+import type { Clock } from '#ports/clock.ts';
+import type { Entropy } from '#ports/entropy.ts';
+import type { ObjectStore } from '#ports/object-store.ts';
+import type { Table } from '#ports/table.ts';
+import type { Telemetry } from '#ports/telemetry.ts';
+import { objectPrefix, payloadMintMs, type ShardId, shardName } from '#wal/shard.ts';
+
+export type CollectPorts = Readonly<{
+  objects: ObjectStore;
+  table: Table;
+  clock: Clock;
+  entropy: Entropy;
+  telemetry: Telemetry;
+  manifests?: ManifestCache | undefined;
+}>;
+
+/** The longest possible read is a function's 15 minutes; twice that, since clocks may differ. */
+const READ_MS_MAX = 30 * 60_000;
+/** Ten deadlines of a minute: a record that names an older payload is applied or void (DESIGN 4.6). */
+const PAYLOAD_MS_MAX = 10 * 60_000;
+/** Objects deleted in one call; the next call goes on. */
+const DELETES_MAX = 1_000;
+
+export type Collected = Readonly<{ retired: number; payloads: number }>;
+
+/** Deletes what is due in one shard. Killed anywhere, the next call does what is left. */
+export async function collectShard(ports: CollectPorts, shard: ShardId): Promise<Collected> {
+  const { manifest } = await readManifest(ports, shard);
+  const retired = await collectRetired(ports, shard, manifest);
+  const payloads = await collectPayloads(ports, shard, manifest);
+  if (retired + payloads > 0) {
+    ports.telemetry.event('info', 'collected', { shard: shardName(shard), retired, payloads });
+  }
+  return { retired, payloads };
+}
+
+/**
+ * The objects go first and the list second: a crash in between leaves names of objects that are gone,
+ * and deleting those again is no error. The other way round they would be forgotten and stay.
+ */
+async function collectRetired(
+  ports: CollectPorts,
+  shard: ShardId,
+  manifest: Manifest,
+): Promise<number> {
+  const dueMs = ports.clock.nowMs() - READ_MS_MAX;
+  const reachable = reachableKeys(manifest);
+  const due = manifest.retired
+    .filter(({ key, atMs }) => atMs < dueMs && !reachable.has(key))
+    .slice(0, DELETES_MAX)
+    .map(({ key }) => key);
+  if (due.length === 0) return 0;
+  await ports.objects.delete(due);
+  const gone = new Set(due);
+  await commitManifest(ports, shard, (current) =>
+    current.retired.some(({ key }) => gone.has(key))
+      ? { ...forgetRetired(current, gone), version: current.version + 1 }
+      : undefined,
+  );
+  return due.length;
+}
+
+/** By log time, not by the clock: a shard that is late or parked keeps what it has yet to apply. */
+async function collectPayloads(
+  { objects }: CollectPorts,
+  shard: ShardId,
+  manifest: Manifest,
+): Promise<number> {
+  const page = await objects.list(objectPrefix(shard, 'payload'), { limit: DELETES_MAX });
+  const due = page
+    .map(({ key }) => key)
+    .filter(
+      (key) =>
+        (payloadMintMs(key) ?? Number.POSITIVE_INFINITY) + PAYLOAD_MS_MAX < manifest.logTimeMs,
+    );
+  if (due.length > 0) await objects.delete(due);
+  return due.length;
+}

@@ -1,0 +1,150 @@
+/**
+ * Configuration: the sole reader of the environment.
+ *
+ * Options are data, so that `--help`, docs/config.md and the reader agree. A command line overrides
+ * the environment, the environment the default.
+ */
+import { StoreError } from '#base/errors.ts';
+
+type Option = Readonly<{
+  type: 'text' | 'secret' | 'integer' | 'boolean' | 'choice';
+  /** The environment variable. */
+  env: string;
+  default: string | number | boolean;
+  description: string;
+  /** Integers only. */
+  min?: number;
+  max?: number;
+  /** Choices only. */
+  choices?: readonly string[];
+}>;
+
+export const OPTIONS = {
+  data: {
+    type: 'text',
+    env: 'STERNA_DATA',
+    default: './data',
+    description: 'The data directory. One server at a time; created when absent.',
+  },
+  host: {
+    type: 'text',
+    env: 'STERNA_HOST',
+    default: '127.0.0.1',
+    description:
+      'The address to listen on. Anything but loopback exposes the server: set a password.',
+  },
+  port: {
+    type: 'integer',
+    env: 'STERNA_PORT',
+    default: 19_530,
+    min: 0,
+    max: 65_535,
+    description: 'The port to listen on; 0 takes a free one.',
+  },
+  rootPassword: {
+    type: 'secret',
+    env: 'STERNA_ROOT_PASSWORD',
+    default: 'Milvus',
+    description:
+      'Password of the user root in a new data directory. A directory that has a root keeps its own.',
+  },
+  logLevel: {
+    type: 'choice',
+    env: 'STERNA_LOG_LEVEL',
+    default: 'info',
+    choices: ['debug', 'info', 'warn', 'error'],
+    description: 'The least level of events that are logged, as JSON lines on standard error.',
+  },
+  bodyBytesMax: {
+    type: 'integer',
+    env: 'STERNA_BODY_BYTES_MAX',
+    default: 64 * 1024 * 1024,
+    min: 1024,
+    max: 256 * 1024 * 1024,
+    description: 'Largest request body in bytes, after decompression; more is refused with 1102.',
+  },
+  requestTimeoutMs: {
+    type: 'integer',
+    env: 'STERNA_REQUEST_TIMEOUT_MS',
+    default: 30_000,
+    min: 100,
+    max: 900_000,
+    description: 'How long a request may take where its header Request-Timeout says nothing.',
+  },
+  shutdownGraceMs: {
+    type: 'integer',
+    env: 'STERNA_SHUTDOWN_GRACE_MS',
+    default: 10_000,
+    min: 0,
+    max: 600_000,
+    description: 'How long a shutdown waits for requests in flight before it cuts them off.',
+  },
+} as const satisfies Record<string, Option>;
+
+type Name = keyof typeof OPTIONS;
+type Value<O extends Option> = O extends { type: 'integer' }
+  ? number
+  : O extends { type: 'boolean' }
+    ? boolean
+    : O extends { type: 'choice'; choices: readonly (infer C)[] }
+      ? C
+      : string;
+
+export type Config = Readonly<{ [N in Name]: Value<(typeof OPTIONS)[N]> }>;
+/** Values from a command line, as text or already typed; undefined members are left out. */
+export type Overrides = Readonly<Partial<Record<Name, string | number | boolean | undefined>>>;
+
+/**
+ * @throws StoreError `INVALID_ARGUMENT` that names the option or the variable and what it expects
+ */
+export function readConfig(
+  overrides: Overrides = {},
+  environment: Readonly<Record<string, string | undefined>> = process.env,
+): Config {
+  const values = Object.entries(OPTIONS).map(([name, option]) => {
+    // Object.entries widens the keys of a constant.
+    const given = overrides[name as Name];
+    if (given !== undefined) return [name, readValue(option, `--${kebab(name)}`, given)];
+    const variable = environment[option.env];
+    if (variable !== undefined && variable !== '') {
+      return [name, readValue(option, option.env, variable)];
+    }
+    return [name, option.default];
+  });
+  // Each value was read by its option's type.
+  return Object.fromEntries(values) as Config;
+}
+
+/** `requestTimeoutMs` as it is written on a command line: `request-timeout-ms`. */
+export const kebab = (name: string): string =>
+  name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+
+function readValue(option: Option, name: string, given: string | number | boolean) {
+  const text = String(given).trim();
+  switch (option.type) {
+    case 'integer':
+      return readInteger(option, name, text);
+    case 'boolean':
+      if (text === 'true' || text === 'false') return text === 'true';
+      return refuse(name, 'true or false', text);
+    case 'choice':
+      return option.choices?.includes(text)
+        ? text
+        : refuse(name, `one of ${option.choices?.join(', ')}`, text);
+    case 'secret':
+      return text === '' ? refuse(name, 'a text that is not empty', '') : String(given);
+    default:
+      return text === '' ? refuse(name, 'a text that is not empty', '') : text;
+  }
+}
+
+function readInteger({ min = 0, max = 0 }: Option, name: string, text: string): number {
+  const value = /^[0-9]{1,15}$/.test(text) ? Number(text) : Number.NaN;
+  if (value >= min && value <= max) return value;
+  return refuse(name, `a whole number from ${min} to ${max}`, text);
+}
+
+function refuse(name: string, expected: string, found: string): never {
+  const message = `${name}: expected ${expected}, found ${JSON.stringify(found.slice(0, 100))}`;
+  throw new StoreError('INVALID_ARGUMENT', message);
+}

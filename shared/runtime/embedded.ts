@@ -1,0 +1,256 @@
+/**
+ * The engine in one process: the embedded platform, the caches that live as long as it does, and the
+ * background work that on AWS the event source and the schedules start.
+ *
+ * *Apply* follows the log: as soon as there is something it gathers for a moment, so that a batch
+ * becomes one segment rather than many, and folds it. *Merge*, *index* and *collect* look after every
+ * shard in turn, each in a loop of its own, so that merging never waits for a graph. All are safe to kill at any point: each ends in a compare-and-set, and what it left behind is
+ * an object that no manifest names.
+ */
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { isStoreError } from '#base/errors.ts';
+import type { Collection } from '#catalog/collection.ts';
+import { type Catalog, openCatalog } from '#catalog/collections.ts';
+import { Admission } from '#ingest/admission.ts';
+import { type ConsumePorts, consumeOnce } from '#ingest/consume.ts';
+import { KeyAllocator } from '#ingest/keys.ts';
+import { RecordIds } from '#ingest/record-ids.ts';
+import type { WritePorts } from '#ingest/write-shard.ts';
+import { openClock } from '#local/clock.ts';
+import { systemEntropy } from '#local/entropy.ts';
+import { workerInvoker } from '#local/invoker.ts';
+import { openLocal } from '#local/open-directory.ts';
+import { collectShard } from '#maintain/collect.ts';
+import { type CompactPorts, mergeShard } from '#maintain/compact.ts';
+import { DeadRows } from '#maintain/dead-rows.ts';
+import { indexShard } from '#maintain/graphs.ts';
+import { COMPACT_POLICY, type CompactPolicy } from '#maintain/pick.ts';
+import { ManifestCache } from '#manifest/head.ts';
+import type { Clock } from '#ports/clock.ts';
+import type { Entropy } from '#ports/entropy.ts';
+import type { Log, Sequence } from '#ports/log.ts';
+import type { ObjectStore } from '#ports/object-store.ts';
+import type { Table } from '#ports/table.ts';
+import type { Telemetry } from '#ports/telemetry.ts';
+import { Reader } from '#query/reader.ts';
+import { type GraphSupport, graphSupport } from '#segment/graph.ts';
+import type { GraphFile } from '#segment/graph-worker.ts';
+import { type ShardId, shardName } from '#wal/shard.ts';
+import { type Loop, startLoop } from './loop.ts';
+
+/** What the engine asks of the world. `table` is the regional one. */
+export type EnginePorts = Readonly<{
+  objects: ObjectStore;
+  log: Log;
+  table: Table;
+  global: Table;
+  clock: Clock;
+  entropy: Entropy;
+  telemetry: Telemetry;
+}>;
+
+/** How eager the background work is. */
+export type Pace = CompactPolicy &
+  Readonly<{
+    /** How long apply gathers records before it folds them. */
+    applyLingerMs: number;
+    /** How often merging and indexing look at every shard; infinity switches both off. */
+    compactEveryMs: number;
+    /** How often what is surely needed no more is deleted, and the log trimmed. */
+    collectEveryMs: number;
+  }>;
+
+/**
+ * 200 ms bound the tail of a busy writer to what arrives in that time, and make five level-0 segments a
+ * second at most; compaction looks every second, which costs one head read per shard.
+ */
+export const PACE: Pace = {
+  ...COMPACT_POLICY,
+  applyLingerMs: 200,
+  compactEveryMs: 1000,
+  collectEveryMs: 60_000,
+};
+
+export type EngineOptions = Readonly<{
+  dir: string;
+  telemetry: Telemetry;
+  pace?: Partial<Pace> | undefined;
+  cacheBytes?: number | undefined;
+  /** Puts something between the engine and its ports: tests do. */
+  wrap?: ((ports: EnginePorts) => EnginePorts) | undefined;
+}>;
+
+export type Engine = Readonly<{
+  ports: EnginePorts & WritePorts & Readonly<{ manifests: ManifestCache }>;
+  catalog: Catalog;
+  reader: Reader;
+  graphs: GraphSupport;
+  /** Stops the background work, then releases the directory. */
+  close(): Promise<void>;
+}>;
+
+const CONSUMER = 'apply';
+/** The log is looked at this often even where nothing wakes us. */
+const WAIT_MS = 1000;
+/** Decoded columns kept; a column larger than a share of it is read in pieces (see segment/cache). */
+const CACHE_BYTES = 256 * 1024 * 1024;
+const BUILD_GRAPH = 'build-graph';
+
+/** @throws StoreError `DIRECTORY_UNUSABLE`, `FORMAT_TOO_NEW` */
+export async function openEmbedded(options: EngineOptions): Promise<Engine> {
+  const clock = openClock();
+  const local = await openLocal(options.dir, { clock });
+  const scratchDir = join(local.directory, 'scratch');
+  await mkdir(scratchDir, { recursive: true });
+  const bare: EnginePorts = {
+    objects: local.objects,
+    log: local.log,
+    table: local.regionalTable,
+    global: local.globalTable,
+    clock,
+    entropy: systemEntropy,
+    telemetry: options.telemetry,
+  };
+  const wrapped = options.wrap?.(bare) ?? bare;
+  const manifests = new ManifestCache();
+  const ports = {
+    ...wrapped,
+    manifests,
+    admission: new Admission(),
+    keys: new KeyAllocator(wrapped),
+    recordIds: new RecordIds(),
+  };
+  const catalog = openCatalog(ports);
+  const graphs = await graphSupport();
+  const reader = new Reader({
+    ...ports,
+    scratchDir,
+    cacheBytes: options.cacheBytes ?? CACHE_BYTES,
+  });
+  const workers = workerInvoker({
+    [BUILD_GRAPH]: new URL('../segment/graph-worker.ts', import.meta.url),
+  });
+  const pace = { ...PACE, ...options.pace };
+  const loops = [
+    ...(await applyLoops({ ...ports, collections: catalog }, pace)),
+    ...maintenanceLoops(
+      {
+        ...ports,
+        scratchDir,
+        deadRows: new DeadRows(),
+        // The worker runs graph-worker's only function, which returns a GraphFile.
+        runGraph: (payload) => workers.invoke(BUILD_GRAPH, payload) as Promise<GraphFile>,
+      },
+      catalog,
+      pace,
+    ),
+  ];
+  return {
+    ports,
+    catalog,
+    reader,
+    graphs,
+    async close() {
+      await Promise.all(loops.map((loop) => loop.stop()));
+      await workers.close();
+      await reader.close();
+      await local.close();
+    },
+  };
+}
+
+async function applyLoops(ports: ConsumePorts, pace: Pace): Promise<readonly Loop[]> {
+  const streamShards = await ports.log.streamShards();
+  return streamShards.map(({ name }) => {
+    let last: Sequence | undefined;
+    const step = async (): Promise<number> => {
+      const { checkpoint, failed, more } = await consumeOnce(ports, name, CONSUMER);
+      last = checkpoint;
+      // Reported where it failed; thrown here so that the next try comes later and later.
+      if (failed[0] !== undefined) throw failed[0].error;
+      return more ? 0 : WAIT_MS;
+    };
+    return startLoop(ports, `apply ${name}`, step, async (waitMs) => {
+      await ports.log.wait(name, last, waitMs);
+      await ports.clock.sleep(pace.applyLingerMs);
+    });
+  });
+}
+
+/** What a loop does to one shard; true where it should be asked again at once. */
+type ShardWork = (collection: Collection, shard: ShardId) => Promise<boolean>;
+
+function maintenanceLoops(
+  ports: CompactPorts & Pick<EnginePorts, 'log'>,
+  catalog: Catalog,
+  pace: Pace,
+): readonly Loop[] {
+  const everyShard = (name: string, everyMs: number, work: ShardWork): readonly Loop[] =>
+    Number.isFinite(everyMs)
+      ? [startLoop(ports, name, () => visitShards(ports, catalog, name, everyMs, work))]
+      : [];
+  const trimmed = trimmer(ports);
+  return [
+    ...everyShard('merge', pace.compactEveryMs, async (collection, shard) => {
+      return (await mergeShard(ports, collection, shard, pace)) !== undefined;
+    }),
+    ...everyShard('index', pace.compactEveryMs, async (collection, shard) => {
+      return (await indexShard(ports, collection, shard, pace)) !== undefined;
+    }),
+    ...everyShard('collect', pace.collectEveryMs, async (_, shard) => {
+      await collectShard(ports, shard);
+      return false;
+    }),
+    startLoop(ports, 'trim', async () => {
+      await trimmed();
+      return pace.collectEveryMs;
+    }),
+  ];
+}
+
+/** One round over all shards. A shard that fails is reported and hinders no other. */
+async function visitShards(
+  { telemetry }: Pick<EnginePorts, 'telemetry'>,
+  catalog: Catalog,
+  name: string,
+  everyMs: number,
+  work: ShardWork,
+): Promise<number> {
+  let again = false;
+  const open = (await catalog.allCollections()).filter(({ state }) => state === 'open');
+  for (const collection of open) {
+    for (let shard = 0; shard < collection.shards; shard++) {
+      const id = { collectionId: collection.collectionId, shard };
+      try {
+        again = (await work(collection, id)) || again;
+      } catch (error) {
+        telemetry.event('error', 'maintenance-failed', {
+          loop: name,
+          shard: shardName(id),
+          code: isStoreError(error) ? error.code : 'INTERNAL',
+          reason: error instanceof Error ? error.message : String(error),
+        });
+        telemetry.count('maintenance_failures_total', 1, { loop: name });
+      }
+    }
+  }
+  return again ? 0 : everyMs;
+}
+
+/** Applied entries stay for this many rounds of the trim loop: someone may want to look at them. */
+const TRIM_ROUNDS = 15;
+
+/** Forgets the log's entries that were applied {@link TRIM_ROUNDS} rounds ago. */
+function trimmer({ log }: Pick<EnginePorts, 'log'>): () => Promise<void> {
+  const seen = new Map<string, (Sequence | undefined)[]>();
+  return async () => {
+    for (const { name } of await log.streamShards()) {
+      const rounds = seen.get(name) ?? [];
+      seen.set(name, rounds);
+      rounds.push(await log.checkpoint(CONSUMER, name));
+      const through = rounds.length > TRIM_ROUNDS ? rounds.shift() : undefined;
+      if (through !== undefined) await log.trim(name, through);
+    }
+  };
+}

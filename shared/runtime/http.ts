@@ -1,0 +1,236 @@
+/**
+ * A route table as a Lambda handler: API Gateway's payload 2.0 in, status, headers and body out.
+ *
+ * The local server feeds it the same events. The only user of middy: `before` answers what needs no
+ * route (preflight, unknown paths, bad credentials), `onError` turns errors into envelopes.
+ */
+import { createHash } from 'node:crypto';
+import middy from '@middy/core';
+import { readBody } from '#api/body.ts';
+import { errorReply, type HttpReply, successReply } from '#api/envelope.ts';
+import { LIMITS } from '#api/names.ts';
+import { BASE_PATH, KNOWN_PATHS, routeKey } from '#api/routes.ts';
+import { isStoreError, StoreError } from '#base/errors.ts';
+import type { Clock } from '#ports/clock.ts';
+import type { Telemetry } from '#ports/telemetry.ts';
+import type { RequestContext, Route, Routes } from '#service/route.ts';
+
+/** The parts of API Gateway's event (payload format 2.0) that are looked at. */
+export type HttpEvent = Readonly<{
+  rawPath: string;
+  /** Lower-case names, as API Gateway sends them. */
+  headers: Readonly<Record<string, string | undefined>>;
+  requestContext: Readonly<{ requestId: string; http: Readonly<{ method: string }> }>;
+  body?: string | undefined;
+  isBase64Encoded: boolean;
+}>;
+
+export type HttpResult = Readonly<{
+  statusCode: number;
+  headers: Readonly<Record<string, string>>;
+  body: string;
+}>;
+
+export type HttpHandler = (event: HttpEvent, context: object) => Promise<HttpResult>;
+
+export type HttpOptions = Readonly<{
+  /** Who a header `Authorization` speaks for. @throws StoreError `UNAUTHENTICATED` */
+  authenticate: (header: string | undefined) => Promise<string>;
+  clock: Clock;
+  telemetry: Telemetry;
+  /** Decoded bytes of a body; default 64 MB, on Lambda less. */
+  bodyBytesMax?: number;
+  /** Where the header `Request-Timeout` says nothing; default 30 s, as in Milvus. */
+  timeoutMs?: number;
+}>;
+
+const TIMEOUT_MS = 30_000;
+/** A caller may ask for more time, but no request lives longer than a Lambda: 15 minutes. */
+const TIMEOUT_MS_MAX = 15 * 60_000;
+/** A `RequestId` is hashed into a row key and logged. */
+const REQUEST_ID_CHARS_MAX = 256;
+
+const CORS = {
+  'access-control-allow-origin': '*',
+  'access-control-allow-methods': 'POST, GET, OPTIONS',
+  'access-control-allow-headers': '*',
+  'access-control-max-age': '86400',
+} as const;
+
+const JSON_HEADERS = { 'content-type': 'application/json; charset=utf-8', ...CORS } as const;
+
+/** @param options what differs between the doors: credentials, limits, time */
+export function http(routes: Routes, options: HttpOptions): HttpHandler {
+  const handler = middy<HttpEvent, HttpResult>(async (event: HttpEvent) => {
+    const user = await options.authenticate(event.headers['authorization']);
+    return jsonResult(await answer(routes, options, event, user));
+  })
+    .before(({ event }) => unroutable(routes, event))
+    .onError((request) => {
+      const { requestId } = request.event.requestContext;
+      request.response = jsonResult(errorReply(request.error, { requestId }));
+      logBug(options.telemetry, request.event, request.error);
+    });
+  return async (event, context) => {
+    const startMs = options.clock.nowMs();
+    // Middy answers with what handler, `before` or `onError` return, all of them HttpResults.
+    const result = (await handler(event, context as never)) as HttpResult;
+    // Paths that nobody knows share one label: labels must not grow with what clients send.
+    const path = isKnown(routes, event.rawPath) ? event.rawPath : 'other';
+    measure(options, path, event, result, options.clock.nowMs() - startMs);
+    return result;
+  };
+}
+
+const jsonResult = ({ statusCode, body }: HttpReply): HttpResult => ({
+  statusCode,
+  headers: JSON_HEADERS,
+  body,
+});
+
+/** Answers that need neither credentials nor a route; undefined where the request goes on. */
+function unroutable(
+  routes: Routes,
+  { requestContext, rawPath }: HttpEvent,
+): HttpResult | undefined {
+  const { method } = requestContext.http;
+  if (method === 'OPTIONS') return { statusCode: 204, headers: CORS, body: '' };
+  if (method === 'POST' && isKnown(routes, rawPath)) return undefined;
+  const headers = { 'content-type': 'text/plain; charset=utf-8', ...CORS };
+  return { statusCode: 404, headers, body: '404 page not found' };
+}
+
+/** Of Milvus's surface, built or not, or a route of our own. */
+const isKnown = (routes: Routes, path: string): boolean =>
+  KNOWN_PATHS.has(path) || Object.hasOwn(routes, routeKey(path));
+
+async function answer(
+  routes: Routes,
+  options: HttpOptions,
+  event: HttpEvent,
+  user: string,
+): Promise<HttpReply> {
+  const key = routeKey(event.rawPath);
+  // A path is untrusted text: `constructor` must not be found.
+  const route = Object.hasOwn(routes, key) ? routes[key] : undefined;
+  const text = await readBody(
+    {
+      body: event.body,
+      isBase64Encoded: event.isBase64Encoded,
+      contentEncoding: event.headers['content-encoding'],
+    },
+    options.bodyBytesMax ?? LIMITS.bodyBytes,
+  );
+  if (route === undefined) throw notBuilt(event.rawPath);
+  const timeoutMs = timeoutOf(event.headers['request-timeout'], options.timeoutMs ?? TIMEOUT_MS);
+  const context = contextOf(event, user, text, options.clock.nowMs() + timeoutMs);
+  return withinTime(
+    options,
+    event,
+    route,
+    timeoutMs,
+    route.answer(text, context).then(successReply),
+  );
+}
+
+const notBuilt = (path: string): StoreError =>
+  new StoreError('UNSUPPORTED', `${path.slice(BASE_PATH.length + 1)} is not built yet`);
+
+/** Whole seconds; whatever is no positive number is ignored, as in Milvus. */
+function timeoutOf(header: string | undefined, fallbackMs: number): number {
+  const seconds = header !== undefined && /^\s*[0-9]{1,9}\s*$/.test(header) ? Number(header) : 0;
+  return seconds > 0 ? Math.min(seconds * 1000, TIMEOUT_MS_MAX) : fallbackMs;
+}
+
+function contextOf(
+  event: HttpEvent,
+  user: string,
+  text: string,
+  deadlineMs: number,
+): RequestContext {
+  const { headers, rawPath } = event;
+  const requestId = headers['requestid'];
+  if (requestId !== undefined && requestId.length > REQUEST_ID_CHARS_MAX) {
+    const message = `RequestId: ${requestId.length} characters, the maximum is ${REQUEST_ID_CHARS_MAX}`;
+    throw new StoreError('INVALID_ARGUMENT', message);
+  }
+  return {
+    user,
+    route: rawPath,
+    dbName: headers['db-name'],
+    idempotency: requestId ? { requestId, bodyHash: sha256(text) } : undefined,
+    int64AsText: headers['accept-type-allow-int64']?.trim().toLowerCase() === 'false',
+    deadlineMs,
+  };
+}
+
+const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
+
+/**
+ * The answer, or at the deadline the truth about it: a read is given up; a write goes on and may
+ * take effect, so its effect is unknown (I12). An answer that is there in time always wins.
+ */
+async function withinTime(
+  { clock, telemetry }: HttpOptions,
+  event: HttpEvent,
+  route: Route,
+  timeoutMs: number,
+  work: Promise<HttpReply>,
+): Promise<HttpReply> {
+  const timer = new AbortController();
+  const late = clock.sleep(timeoutMs, timer.signal).then(
+    () => undefined,
+    () => undefined,
+  );
+  try {
+    const reply = await Promise.race([work, late]);
+    if (reply !== undefined) return reply;
+  } finally {
+    timer.abort();
+  }
+  // Nobody waits for it any more; what becomes of it is for the log only.
+  work.catch((error: unknown) => logBug(telemetry, event, error));
+  const waited = `request timeout after ${timeoutMs} ms`;
+  const message = route.writes
+    ? `${waited}: the write is under way and may take effect; read, or repeat it under the same RequestId`
+    : waited;
+  const effect = route.writes ? 'unknown' : 'none';
+  return errorReply(new StoreError('TIMEOUT', message), { effect });
+}
+
+/** What is no refusal is a bug or damage: it goes to the log with its stack, never to the caller. */
+function logBug(telemetry: Telemetry, event: HttpEvent, error: unknown): void {
+  if (isStoreError(error) && !isStoreError(error, 'INTERNAL', 'DATA_CORRUPT', 'OBJECT_NOT_FOUND')) {
+    return;
+  }
+  telemetry.event('error', 'request-failed', {
+    path: event.rawPath,
+    requestId: event.requestContext.requestId,
+    error: error instanceof Error ? (error.stack ?? error.message) : String(error),
+  });
+}
+
+function measure(
+  { telemetry }: HttpOptions,
+  path: string,
+  event: HttpEvent,
+  { statusCode, body }: HttpResult,
+  durationMs: number,
+): void {
+  const code = codeOf(statusCode, body);
+  telemetry.count('http_requests_total', 1, { path, code });
+  telemetry.observe('http_request_duration_ms', durationMs, { path });
+  telemetry.event(code === '0' ? 'debug' : 'info', 'request', {
+    path: event.rawPath.slice(0, 200),
+    code,
+    durationMs,
+    bytesIn: event.body?.length ?? 0,
+    bytesOut: body.length,
+    requestId: event.requestContext.requestId,
+    clientRequestId: event.headers['requestid']?.slice(0, REQUEST_ID_CHARS_MAX),
+  });
+}
+
+/** Milvus's code, which every envelope opens with; the HTTP status of what is no envelope. */
+const codeOf = (statusCode: number, body: string): string =>
+  /^\{"code":([0-9]+)/.exec(body.slice(0, 20))?.[1] ?? String(statusCode);

@@ -1,0 +1,96 @@
+/** A server on this machine: the embedded engine behind the local HTTP server. */
+import { readFileSync } from 'node:fs';
+import { openAccess } from '#catalog/access.ts';
+import { openTelemetry } from '#local/telemetry.ts';
+import type { GraphSupport } from '#segment/graph.ts';
+import { adminRoutes } from '#service/admin.ts';
+import { finishDrops } from '#service/drop.ts';
+import { inspectRoutes } from '#service/inspect.ts';
+import { readRoutes } from '#service/read.ts';
+import { writeRoutes } from '#service/write.ts';
+import { type Config, readConfig } from './config.ts';
+import { type Engine, type EngineOptions, openEmbedded } from './embedded.ts';
+import { http } from './http.ts';
+import { type RunningServer, startServer } from './server.ts';
+
+export type StartOptions = Pick<EngineOptions, 'pace' | 'wrap' | 'cacheBytes'> &
+  Readonly<{
+    host?: string | undefined;
+    port?: number | undefined;
+    /** The data directory. */
+    dir?: string | undefined;
+    logLevel?: Config['logLevel'] | undefined;
+  }>;
+
+export type Sterna = Readonly<{
+  url: string;
+  graphs: GraphSupport;
+  engine: Engine;
+  /** Takes no more requests, finishes those in flight, stops the background work. */
+  close(): Promise<void>;
+}>;
+
+const VERSION: string = JSON.parse(
+  readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
+).version;
+
+/**
+ * @throws StoreError `DIRECTORY_UNUSABLE`, `FORMAT_TOO_NEW`, `INVALID_ARGUMENT` for a bad option or
+ *   an address that cannot be listened on
+ */
+export async function startSterna(options: StartOptions): Promise<Sterna> {
+  const config = readConfig({
+    host: options.host,
+    port: options.port,
+    data: options.dir,
+    logLevel: options.logLevel,
+  });
+  const telemetry = openTelemetry({ level: config.logLevel, processMetrics: true });
+  const engine = await openEmbedded({ ...options, dir: config.data, telemetry });
+  try {
+    const access = await openAccess(engine.ports, config.rootPassword);
+    const routes = {
+      ...writeRoutes(engine),
+      ...readRoutes(engine),
+      ...adminRoutes(engine),
+      ...inspectRoutes(engine),
+    };
+    const server = await startServer({
+      host: config.host,
+      port: config.port,
+      handler: http(routes, {
+        ...engine.ports,
+        authenticate: (header) => access.authenticate(header),
+        bodyBytesMax: config.bodyBytesMax,
+        timeoutMs: config.requestTimeoutMs,
+      }),
+      health: () => ({
+        ready: true,
+        version: VERSION,
+        graphs: engine.graphs.available,
+        ...(engine.graphs.reason === undefined ? {} : { graphsMissing: engine.graphs.reason }),
+      }),
+      metrics: () => telemetry.metricsText(),
+      bodyBytesMax: config.bodyBytesMax,
+      ...engine.ports,
+    });
+    // Drops that a crash interrupted; not waited for, since each waits for its fences.
+    void finishDrops(engine).catch((error: unknown) =>
+      telemetry.event('warn', 'unfinished-drops', { reason: String(error) }),
+    );
+    return running(engine, server, config);
+  } catch (error) {
+    await engine.close();
+    throw error;
+  }
+}
+
+const running = (engine: Engine, server: RunningServer, config: Config): Sterna => ({
+  url: server.url,
+  graphs: engine.graphs,
+  engine,
+  async close() {
+    await server.close(config.shutdownGraceMs);
+    await engine.close();
+  },
+});

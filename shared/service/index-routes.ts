@@ -1,0 +1,91 @@
+/** indexes/*: what is indexed, and how far building has got. */
+import { CollectionRequest } from '#api/collections.ts';
+import { CreateIndexRequest, IndexRequest } from '#api/indexes.ts';
+import { BASE_PATH } from '#api/routes.ts';
+import { StoreError } from '#base/errors.ts';
+import type { JsonOut } from '#base/json.ts';
+import type { Collection, Index } from '#catalog/collection.ts';
+import type { FieldCoverage } from '#query/coverage.ts';
+import { type EngineParts, findCollection } from './engine.ts';
+import { addIndexes, defineIndex } from './indexes.ts';
+import { type Routes, readRoute, writeRoute } from './route.ts';
+
+const path = (verb: string): string => `POST ${BASE_PATH}/indexes/${verb}`;
+
+export const indexRoutes = (engine: EngineParts): Routes => ({
+  [path('list')]: readRoute(CollectionRequest, async (request, context) => {
+    const { indexes } = await findCollection(engine, request, context);
+    return { data: indexes.map(({ indexName }) => indexName) };
+  }),
+  [path('create')]: writeRoute(CreateIndexRequest, async (request, context) => {
+    const { collectionId, schema } = await findCollection(engine, request, context);
+    const added = request.indexParams.map((asked) => defineIndex(schema, asked));
+    await engine.catalog.updateCollection(collectionId, (current) => {
+      const indexes = addIndexes(current.indexes, added);
+      return indexes.length === current.indexes.length ? undefined : { ...current, indexes };
+    });
+    return { data: {} };
+  }),
+  [path('describe')]: readRoute(IndexRequest, async (request, context) => {
+    const collection = await findCollection(engine, request, context);
+    const index = findIndex(collection, request.indexName);
+    if (index === undefined) throw indexNotFound(collection, request.indexName);
+    const { fields } = await engine.reader.coverage(collection, context.deadlineMs);
+    const covered = fields.find(({ fieldId }) => fieldId === index.fieldId);
+    return { data: [describeIndex(index, covered)] };
+  }),
+  [path('drop')]: writeRoute(IndexRequest, async (request, context) => {
+    const { collectionId } = await findCollection(engine, request, context);
+    await engine.catalog.updateCollection(collectionId, (current) =>
+      withoutIndex(current, request.indexName),
+    );
+    return { data: {} };
+  }),
+});
+
+const findIndex = ({ indexes }: Collection, name: string): Index | undefined =>
+  indexes.find(({ indexName }) => indexName === name);
+
+const indexNotFound = ({ collectionName }: Collection, name: string): StoreError =>
+  new StoreError(
+    'INDEX_NOT_FOUND',
+    `index not found[indexName=${name.slice(0, 255)}][collection=${collectionName}]`,
+  );
+
+/** Dropping what is not there succeeds; a loaded collection keeps its vector indexes. */
+function withoutIndex(collection: Collection, name: string): Collection | undefined {
+  const index = findIndex(collection, name);
+  if (index === undefined) return undefined;
+  if (collection.loaded && index.metric !== undefined) {
+    throw new StoreError(
+      'INVALID_ARGUMENT',
+      `vector index ${name} cannot be dropped on a loaded collection, release ${collection.collectionName} first`,
+    );
+  }
+  return { ...collection, indexes: collection.indexes.filter((other) => other !== index) };
+}
+
+/**
+ * Milvus's shape, without the settings that Sterna lacks. Small segments are never given a graph:
+ * exact search of them is faster, so pending rows need not mean that building is behind.
+ */
+function describeIndex(index: Index, covered: FieldCoverage | undefined): JsonOut {
+  const { totalRows = 0, indexedRows = 0, pendingRows = 0 } = covered ?? {};
+  return {
+    indexName: index.indexName,
+    fieldName: index.fieldName,
+    indexType: index.indexType,
+    metricType: index.metric ?? '',
+    indexParams: { ...index.params },
+    totalRows,
+    indexedRows,
+    pendingRows,
+    indexState: pendingRows === 0 ? 'Finished' : 'InProgress',
+    failReason: '',
+    minIndexVersion: 0,
+    maxIndexVersion: 0,
+    'mmap.enabled': index.params['mmap.enabled'] ?? '',
+    'indexoffsetcache.enabled': index.params['indexoffsetcache.enabled'] ?? '',
+    warmup: index.params['warmup'] ?? '',
+  };
+}

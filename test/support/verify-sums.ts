@@ -1,0 +1,42 @@
+/**
+ * Opens a data directory that no server uses and recomputes what its manifests claim (I7): `held`
+ * from the bytes of all segments, and `held + out = in`.
+ */
+
+import { addSum, emptySum, formatSum, parseSum, sumOf } from '#base/setsum.ts';
+import { openCatalog } from '#catalog/collections.ts';
+import { openLocal } from '#local/open-directory.ts';
+import { readManifest } from '#manifest/head.ts';
+import { heldSum } from './held-sum.ts';
+
+/** @returns how many shards were verified @throws where a sum does not agree */
+export async function verifySums(dir: string): Promise<number> {
+  const local = await openLocal(dir);
+  try {
+    const { objects, regionalTable: table, globalTable: global, clock, entropy } = local;
+    const catalog = openCatalog({ global, table, objects, clock, entropy });
+    let shards = 0;
+    for (const collection of await catalog.allCollections()) {
+      for (let shard = 0; shard < collection.shards; shard++) {
+        const id = { collectionId: collection.collectionId, shard };
+        const { manifest } = await readManifest({ objects, table }, id);
+        const held = emptySum();
+        for (const entry of manifest.segments)
+          addSum(held, await heldSum(objects, collection, entry));
+        const claimed = manifest.sums;
+        if (formatSum(held) !== claimed.held) {
+          throw new Error(
+            `shard ${shard}: the segments hold ${formatSum(held)}, the manifest says ${claimed.held}`,
+          );
+        }
+        if (formatSum(sumOf(held, parseSum(claimed.out))) !== claimed.in) {
+          throw new Error(`shard ${shard}: held + out is not in`);
+        }
+        shards++;
+      }
+    }
+    return shards;
+  } finally {
+    await local.close();
+  }
+}

@@ -1,0 +1,40 @@
+/** Options are data: each has a variable, a default that it accepts itself, and a sentence. */
+import { describe, expect, test } from 'vitest';
+import { kebab, OPTIONS, readConfig } from '#runtime/config.ts';
+
+const entries = Object.entries(OPTIONS);
+
+test.each(entries)('%s is described and accepts its own default', (name, option) => {
+  expect(option.env).toMatch(/^STERNA_[A-Z_]+$/);
+  expect(option.description).toMatch(/^[A-Z].*\.$/);
+  const config = readConfig({}, { [option.env]: String(option.default) });
+  expect(Object.entries(config)).toContainEqual([name, option.default]);
+});
+
+test('no two options share a variable', () => {
+  expect(new Set(entries.map(([, { env }]) => env)).size).toBe(entries.length);
+});
+
+test('a command line overrides the environment, the environment the default', () => {
+  expect(readConfig({}, {}).port).toBe(19_530);
+  expect(readConfig({}, { STERNA_PORT: '7' }).port).toBe(7);
+  expect(readConfig({ port: '8' }, { STERNA_PORT: '7' }).port).toBe(8);
+  expect(readConfig({ port: undefined }, { STERNA_PORT: '' }).port).toBe(19_530);
+});
+
+describe('a bad value is refused by the name that it came under', () => {
+  test.each([
+    { overrides: { port: 'x' }, environment: {}, says: '--port: expected a whole number' },
+    { overrides: { port: 70_000 }, environment: {}, says: 'from 0 to 65535' },
+    { overrides: {}, environment: { STERNA_PORT: '-1' }, says: 'STERNA_PORT' },
+    { overrides: {}, environment: { STERNA_LOG_LEVEL: 'loud' }, says: 'debug, info, warn, error' },
+    { overrides: { rootPassword: ' ' }, environment: {}, says: '--root-password' },
+    { overrides: { data: '' }, environment: {}, says: '--data' },
+  ])('$says', ({ overrides, environment, says }) => {
+    expect(() => readConfig(overrides, environment)).toThrow(says);
+  });
+});
+
+test('names on a command line are kebab-case', () => {
+  expect(kebab('shutdownGraceMs')).toBe('shutdown-grace-ms');
+});

@@ -1,0 +1,71 @@
+import { describe, expect, it } from 'vitest';
+import { compareSequences } from '#ports/log.ts';
+import { ManualClock } from '#sim/manual-clock.ts';
+import { MemoryLog } from '#sim/memory-log.ts';
+import { SeededEntropy } from '#sim/seeded-entropy.ts';
+
+const partitions = Array.from({ length: 40 }, (_, index) => `partition-${index}`);
+const data = new Uint8Array([1]);
+
+describe('MemoryLog', () => {
+  it('spreads partitions over its stream shards', async () => {
+    const log = new MemoryLog({ clock: new ManualClock(), streamShards: 4 });
+    const used = new Set<string>();
+    for (const partition of partitions) used.add((await log.append(partition, data)).streamShard);
+    expect([...used].sort()).toEqual(['shard-0', 'shard-1', 'shard-2', 'shard-3']);
+  });
+
+  it('reshards: old stream shards are closed and stay readable, sequences go on', async () => {
+    const log = new MemoryLog({ clock: new ManualClock(), streamShards: 2 });
+    const before = new Map<string, string>();
+    for (const partition of partitions) {
+      before.set(partition, (await log.append(partition, data)).sequence);
+    }
+    log.reshard(3);
+    expect(await log.streamShards()).toEqual([
+      { name: 'shard-0', parents: [], closed: true },
+      { name: 'shard-1', parents: [], closed: true },
+      ...['shard-2', 'shard-3', 'shard-4'].map((name) => ({
+        name,
+        parents: ['shard-0', 'shard-1'],
+        closed: false,
+      })),
+    ]);
+    for (const partition of partitions) {
+      const { sequence, streamShard } = await log.append(partition, data);
+      expect(['shard-2', 'shard-3', 'shard-4']).toContain(streamShard);
+      expect(compareSequences(sequence, before.get(partition) ?? '')).toBeGreaterThan(0);
+    }
+    const old = [
+      ...(await log.read('shard-0', { limit: 100 })),
+      ...(await log.read('shard-1', { limit: 100 })),
+    ];
+    expect(old.map((entry) => entry.partition).sort()).toEqual([...partitions].sort());
+  });
+
+  it('leaves gaps in its sequences where it was given chance', async () => {
+    const log = new MemoryLog({ clock: new ManualClock(), entropy: new SeededEntropy(1) });
+    for (let index = 0; index < 50; index++) await log.append('p', data);
+    const last = (await log.read('shard-0', { limit: 100 })).at(-1);
+    expect(Number(last?.sequence)).toBeGreaterThan(60);
+  });
+
+  it('takes arrivals from its clock, and waits by it', async () => {
+    const clock = new ManualClock(1_000);
+    const log = new MemoryLog({ clock });
+    await log.append('p', data);
+    await clock.advance(500);
+    const { sequence } = await log.append('p', data);
+    const arrivals = (await log.read('shard-0', { limit: 9 })).map((entry) => entry.arrivalMs);
+    expect(arrivals).toEqual([1_000, 1_500]);
+    let over = false;
+    const waiting = log.wait('shard-0', sequence, 100).then(() => {
+      over = true;
+    });
+    await clock.advance(99);
+    expect(over).toBe(false);
+    await clock.advance(1);
+    await waiting;
+    expect(clock.nextWakeMs()).toBeUndefined();
+  });
+});
