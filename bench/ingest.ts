@@ -9,7 +9,7 @@ import { closeSync, fdatasyncSync, mkdtempSync, openSync, rmSync, writeSync } fr
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseJson } from '../shared/base/json.ts';
-import { defineSchema } from '../shared/schema/define.ts';
+import { defineCollection } from '../shared/schema/define.ts';
 import { rowsToBatch } from '../shared/schema/row.ts';
 import { encodePayload } from '../shared/wal/payload.ts';
 import { clusteredVectors, loadDocsLsa, rowOf } from './support/dataset.ts';
@@ -63,20 +63,21 @@ async function overHttp(url: string, shape: (typeof SHAPES)[number]): Promise<nu
 
 /** Parse exactly, make columnar, encode, write once, fdatasync: what cannot be avoided. */
 function bareScript(dir: string): number {
-  const schema = defineSchema({
-    enableDynamicField: true,
+  const schema = defineCollection({
+    enableDynamic: true,
     fields: [
       { name: 'id', type: 'Int64', primaryKey: true },
-      { name: 'vector', type: 'FloatVector', params: { dim: String(DIM) } },
+      { name: 'vector', type: 'FloatVector', dim: DIM },
     ],
   });
+  const tombstones = { keys: { type: 'Int64', values: new BigInt64Array(0) }, bounds: [] } as const;
   const bodies = Array.from({ length: 10 }, () => bodyOf('ingest', 1000));
   const file = openSync(join(dir, 'bare'), 'w');
   const started = performance.now();
   for (const body of bodies) {
     const { data } = parseJson(body) as { data: Parameters<typeof rowsToBatch>[1] };
     const rows = rowsToBatch(schema, data, { partitionId: 1 });
-    writeSync(file, encodePayload({ schemaVersion: 1, rows, tombstones: undefined }));
+    writeSync(file, encodePayload({ schemaVersion: 1, rows, tombstones }));
     fdatasyncSync(file);
   }
   const rate = (bodies.length * 1000 * 1000) / (performance.now() - started);

@@ -14,20 +14,18 @@
  * | content (dropping) | no collection for readers; the name is taken | the next drop, create or start |
  * | fences, no name, content (dropped) | nothing | collect |
  */
-import { fromUtf8, utf8 } from '#base/bytes.ts';
-import { isStoreError, StoreError } from '#base/errors.ts';
+import { StoreError } from '#base/errors.ts';
 import { canonicalJson, type Json } from '#base/json.ts';
 import { createHead, initialManifest } from '#manifest/head.ts';
 import type { Clock } from '#ports/clock.ts';
 import type { Entropy } from '#ports/entropy.ts';
 import type { ObjectStore } from '#ports/object-store.ts';
-import type { Row, Table } from '#ports/table.ts';
+import type { Table } from '#ports/table.ts';
 import { COLLECTIONS_MAX } from '#schema/limits.ts';
 import { createGate } from '#wal/gate.ts';
-import { CollectionCache } from './cache.ts';
 import { type Collection, DEFAULT_DATABASE } from './collection.ts';
-import { encodeCollection } from './collections-codec.ts';
-import { COLLECTIONS, contentKey, mintCollectionId, nameKey, namePartition } from './names.ts';
+import { CollectionRows } from './collections-rows.ts';
+import { COLLECTIONS, mintCollectionId, namePartition } from './names.ts';
 import { readTopology, type Topology } from './topology.ts';
 
 export type CatalogPorts = Readonly<{
@@ -51,9 +49,6 @@ export type Creation = Readonly<{
 const ATTEMPTS_MAX = 16;
 /** Ids collide once in 2,048 creations of one millisecond. */
 const ID_ATTEMPTS_MAX = 8;
-const PAGE_ROWS = 1000;
-/** Content rows, dropped ones included: twice as many as there may be names. */
-const PAGES_MAX = (2 * COLLECTIONS_MAX) / PAGE_ROWS + 1;
 /** Look-ups of a listing under way at once. */
 const LOOKUPS_AT_ONCE = 64;
 /** A creation takes milliseconds; one that is this old has no creator any more. */
@@ -66,10 +61,11 @@ export const openCatalog = (ports: CatalogPorts): Catalog => new Catalog(ports);
 
 export class Catalog {
   readonly #ports: CatalogPorts;
-  readonly #cache = new CollectionCache();
+  readonly #rows: CollectionRows;
 
   constructor(ports: CatalogPorts) {
     this.#ports = ports;
+    this.#rows = new CollectionRows(ports.global);
   }
 
   /**
@@ -116,13 +112,13 @@ export class Catalog {
 
   /** In any state; undefined where there is no such id. */
   async getCollection(collectionId: number): Promise<Collection | undefined> {
-    return (await this.#read(collectionId))?.collection;
+    return (await this.#rows.read(collectionId))?.collection;
   }
 
   /** Names of the open collections of a database, in bytewise order. */
   async listCollections(dbName: string): Promise<string[]> {
     checkDatabase(dbName);
-    const names = (await this.#rowsOf(namePartition(dbName))).map(({ sort }) => sort);
+    const names = (await this.#rows.all(namePartition(dbName))).map(({ sort }) => sort);
     const open: string[] = [];
     for (let at = 0; at < names.length; at += LOOKUPS_AT_ONCE) {
       const page = names.slice(at, at + LOOKUPS_AT_ONCE);
@@ -136,8 +132,8 @@ export class Catalog {
   async allCollections(
     states: readonly Collection['state'][] = ['creating', 'open', 'dropping'],
   ): Promise<Collection[]> {
-    const rows = await this.#rowsOf(COLLECTIONS);
-    return rows.map((row) => this.#cache.parse(row)).filter(({ state }) => states.includes(state));
+    const rows = await this.#rows.all(COLLECTIONS);
+    return rows.map((row) => this.#rows.parse(row)).filter(({ state }) => states.includes(state));
   }
 
   /**
@@ -171,7 +167,7 @@ export class Catalog {
 
   /** Last step, once every shard is fenced: frees the name, then leaves the row to collect. */
   async finishDrop(collection: Collection): Promise<void> {
-    await this.#freeName(collection);
+    await this.#rows.freeName(collection);
     await this.#update(collection.collectionId, (current) =>
       current.state === 'dropped' ? undefined : { ...current, state: 'dropped' },
     );
@@ -204,8 +200,8 @@ export class Catalog {
       await this.#createShard(content, shard, topology);
     }
     const { collectionId, dbName, collectionName } = content;
-    await this.#putName(dbName, collectionName, collectionId);
-    if ((await this.#idOf(dbName, collectionName)) !== collectionId) {
+    await this.#rows.putName(content);
+    if ((await this.#rows.idOf(dbName, collectionName)) !== collectionId) {
       // Lost to another creator: nobody ever saw this one.
       await this.markDropping(collectionId);
       return undefined;
@@ -215,7 +211,7 @@ export class Catalog {
   }
 
   async #putContent(wanted: NewCollection): Promise<Collection> {
-    const { clock, entropy, global } = this.#ports;
+    const { clock, entropy } = this.#ports;
     for (let attempt = 1; attempt <= ID_ATTEMPTS_MAX; attempt++) {
       const collection: Collection = {
         ...wanted,
@@ -223,9 +219,7 @@ export class Catalog {
         createdMs: clock.nowMs(),
         state: 'creating',
       };
-      const key = contentKey(collection.collectionId);
-      const version = await global.put(key, encodeCollection(collection), 'absent');
-      if (version !== undefined) return collection;
+      if (await this.#rows.create(collection)) return collection;
     }
     throw contended(wanted.collectionName);
   }
@@ -254,17 +248,6 @@ export class Catalog {
     });
   }
 
-  /** A lost answer decides nothing: the caller reads the row, whoever wrote it. */
-  async #putName(dbName: string, collectionName: string, collectionId: number): Promise<void> {
-    const value = utf8(String(collectionId));
-    try {
-      await this.#ports.global.put(nameKey(dbName, collectionName), value, 'absent');
-    } catch (error) {
-      if (!isStoreError(error, 'UNCERTAIN')) throw error;
-      if ((await this.#idOf(dbName, collectionName)) === undefined) throw error;
-    }
-  }
-
   #open(collectionId: number): Promise<Collection> {
     return this.#update(collectionId, (current) =>
       current.state === 'creating' ? { ...current, state: 'open' } : undefined,
@@ -273,37 +256,13 @@ export class Catalog {
 
   /** A name whose collection is gone is freed on the way. */
   async #byName(dbName: string, collectionName: string): Promise<Collection | undefined> {
-    const collectionId = await this.#idOf(dbName, collectionName);
+    const collectionId = await this.#rows.idOf(dbName, collectionName);
     if (collectionId === undefined) return undefined;
-    const found = (await this.#read(collectionId))?.collection;
+    const found = (await this.#rows.read(collectionId))?.collection;
     if (found?.state === 'creating') return this.#open(collectionId);
     if (found !== undefined && found.state !== 'dropped') return found;
-    await this.#freeName({ dbName, collectionName, collectionId });
+    await this.#rows.freeName({ dbName, collectionName, collectionId });
     return undefined;
-  }
-
-  async #idOf(dbName: string, collectionName: string): Promise<number | undefined> {
-    if (!isStorable(collectionName)) return undefined;
-    const row = await this.#ports.global.get(nameKey(dbName, collectionName));
-    return row === undefined ? undefined : readId(row);
-  }
-
-  async #freeName(
-    collection: Pick<Collection, 'dbName' | 'collectionName' | 'collectionId'>,
-  ): Promise<void> {
-    const key = nameKey(collection.dbName, collection.collectionName);
-    const row = await this.#ports.global.get(key);
-    // The version pins the row that names this collection: a later owner's stays.
-    if (row === undefined || readId(row) !== collection.collectionId) return;
-    await this.#ports.global.delete(key, row.version);
-  }
-
-  async #read(
-    collectionId: number,
-  ): Promise<Readonly<{ collection: Collection; version: number }> | undefined> {
-    const row = await this.#ports.global.get(contentKey(collectionId));
-    if (row === undefined) return undefined;
-    return { collection: this.#cache.parse(row), version: row.version };
   }
 
   async #update(
@@ -311,48 +270,24 @@ export class Catalog {
     change: (current: Collection) => Collection | undefined,
   ): Promise<Collection> {
     for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt++) {
-      const current = await this.#read(collectionId);
+      const current = await this.#rows.read(collectionId);
       if (current === undefined) {
         throw new StoreError('COLLECTION_NOT_FOUND', `can't find collection[id=${collectionId}]`);
       }
       const next = change(current.collection);
       if (next === undefined) return current.collection;
-      if (await this.#swapped(next, current.version)) return next;
+      if (await this.#rows.swap(next, current.version)) return next;
     }
     throw contended(String(collectionId));
   }
 
-  /** An uncertain swap counts as lost: the next round reads what really happened. */
-  async #swapped(next: Collection, ifVersion: number): Promise<boolean> {
-    const key = contentKey(next.collectionId);
-    try {
-      return (await this.#ports.global.put(key, encodeCollection(next), ifVersion)) !== undefined;
-    } catch (error) {
-      if (isStoreError(error, 'UNCERTAIN')) return false;
-      throw error;
-    }
-  }
-
   async #checkCount(dbName: string): Promise<void> {
-    const count = (await this.#rowsOf(namePartition(dbName))).length;
+    const count = (await this.#rows.all(namePartition(dbName))).length;
     if (count < COLLECTIONS_MAX) return;
     throw new StoreError(
       'TOO_MANY_COLLECTIONS',
       `database ${dbName} holds ${count} collections, the maximum is ${COLLECTIONS_MAX}`,
     );
-  }
-
-  async #rowsOf(partition: string): Promise<Row[]> {
-    const rows: Row[] = [];
-    let after: string | undefined;
-    for (let page = 1; page <= PAGES_MAX; page++) {
-      const from = after === undefined ? {} : { after };
-      const found = await this.#ports.global.query(partition, { ...from, limit: PAGE_ROWS });
-      rows.push(...found);
-      after = found.at(-1)?.sort;
-      if (found.length < PAGE_ROWS) return rows;
-    }
-    throw new StoreError('OVERLOADED', `the catalog has more than ${rows.length} ${partition}`);
   }
 }
 
@@ -365,17 +300,8 @@ export function checkDatabase(dbName: string): void {
   );
 }
 
-/** Keys of table rows are printable ASCII; a name that is not names nothing. */
-const isStorable = (name: string): boolean => /^[\x21-\x7e]{1,255}$/.test(name);
-
 const contended = (what: string): StoreError =>
   new StoreError('UNCERTAIN', `catalog: ${what} lost ${ATTEMPTS_MAX} races; try again`);
-
-function readId(row: Row): number {
-  const text = fromUtf8(row.value);
-  if (/^[1-9][0-9]{0,15}$/.test(text)) return Number(text);
-  throw new StoreError('DATA_CORRUPT', `name row ${row.partition}/${row.sort} holds no id`);
-}
 
 /**
  * The existing collection, where `wanted` would have made the same one. Load state and indexes may

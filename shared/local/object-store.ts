@@ -14,8 +14,8 @@ import type { ByteRange, ListOptions, ObjectInfo, ObjectStore } from '#ports/obj
 import { DirectoryFlushes, makeDirectory, systemCode, writeSynced } from './durable-files.ts';
 import { walkKeys } from './object-walk.ts';
 
-/** A directory that is removed while a put moves into it is made again; twice would be strange. */
-const MOVE_ATTEMPTS = 4;
+/** Folders that deletions may have left empty; one that is forgotten stays, and costs listings. */
+const EMPTIED_MAX = 10_000;
 
 export type ObjectFolders = Readonly<{ objects: string; temporary: string }>;
 
@@ -32,7 +32,11 @@ export async function openObjectStore(folders: ObjectFolders): Promise<ObjectSto
 class FileObjectStore implements ObjectStore {
   readonly #folders: ObjectFolders;
   readonly #flushes: DirectoryFlushes;
+  readonly #emptied = new Set<string>();
   #temporaries = 0;
+  /** Puts under way. A folder may be removed only while there is none, see {@link #sweep}. */
+  #placing = 0;
+  #sweeping: Promise<void> | undefined;
 
   constructor(folders: ObjectFolders) {
     this.#folders = folders;
@@ -101,16 +105,20 @@ class FileObjectStore implements ObjectStore {
         if (!isMissing(error) && systemCode(error) !== 'EPERM') throw writeFailure(key, error);
       }
     }
-    for (const directory of directories) await this.#leave(directory);
+    for (const directory of directories) {
+      await this.#flushes.flush(directory).catch(ignoreMissing);
+      if (directory !== '.' && this.#emptied.size < EMPTIED_MAX) this.#emptied.add(directory);
+    }
+    await this.#sweep();
   }
 
   async copy(from: string, to: string): Promise<void> {
     checkObjectKey(from);
     checkObjectKey(to);
-    const info = await this.head(from);
-    if (info === undefined) throw new StoreError('OBJECT_NOT_FOUND', `there is no object ${from}`);
     await this.#place(to, async (temporary) => {
-      await copyFile(this.#path(from), temporary, constants.COPYFILE_FICLONE);
+      await copyFile(this.#path(from), temporary, constants.COPYFILE_FICLONE).catch((error) => {
+        throw readFailure(from, error);
+      });
       const handle = await open(temporary, 'r+');
       await handle.datasync().finally(() => handle.close());
     });
@@ -122,44 +130,50 @@ class FileObjectStore implements ObjectStore {
 
   /** Fills a temporary file and moves it under the key; nothing is under the key before the move. */
   async #place(key: string, fill: (temporary: string) => Promise<void>): Promise<void> {
+    while (this.#sweeping !== undefined) await this.#sweeping;
+    this.#placing += 1;
     const temporary = join(this.#folders.temporary, `${process.pid}-${++this.#temporaries}`);
+    let moved = false;
     try {
       await fill(temporary);
-      await this.#move(temporary, key);
+      await this.#flushes.make(dirname(key));
+      await rename(temporary, this.#path(key));
+      moved = true;
+      await this.#flushes.flush(dirname(key));
     } catch (error) {
       await rm(temporary, { force: true }).catch(() => undefined);
-      throw writeFailure(key, error);
+      throw moved ? uncertain(key, error) : writeFailure(key, error);
+    } finally {
+      this.#placing -= 1;
     }
   }
 
-  async #move(temporary: string, key: string): Promise<void> {
-    const directory = dirname(key);
-    for (let attempt = 1; ; attempt++) {
-      await this.#flushes.make(directory);
-      try {
-        await rename(temporary, this.#path(key));
-        break;
-      } catch (error) {
-        if (systemCode(error) !== 'ENOENT' || attempt === MOVE_ATTEMPTS) throw error;
-        this.#flushes.forget(directory);
-      }
-    }
-    await this.#flushes.flush(directory);
+  /**
+   * Removes folders that deletions left empty, unless a put is under way; then a later delete does.
+   * A put that moved its file into a folder which was removed and made again beside it could return
+   * before the new folder's own name is on the disk.
+   */
+  async #sweep(): Promise<void> {
+    if (this.#placing > 0 || this.#sweeping !== undefined) return;
+    this.#sweeping = this.#removeEmptied().finally(() => {
+      this.#sweeping = undefined;
+    });
+    await this.#sweeping;
   }
 
-  /** Makes deletions durable, and removes directories that they left empty. */
-  async #leave(directory: string): Promise<void> {
-    for (let path = directory; path !== '.'; path = dirname(path)) {
-      try {
-        this.#flushes.forget(path);
-        await rmdir(this.#path(path));
-      } catch {
-        // Not empty, or gone: then this is the directory whose names have changed, or a delete
-        // beside this one flushes its parent.
-        return this.#flushes.flush(path).catch(ignoreMissing);
+  async #removeEmptied(): Promise<void> {
+    for (const directory of this.#emptied) {
+      this.#emptied.delete(directory);
+      for (let path = directory; path !== '.'; path = dirname(path)) {
+        try {
+          await rmdir(this.#path(path));
+          this.#flushes.forget(path);
+        } catch {
+          // Not empty, or removed already with one of its folders: nothing else to do above it.
+          break;
+        }
       }
     }
-    return this.#flushes.flush('.');
   }
 }
 
@@ -177,16 +191,16 @@ class EndsEarly extends Error {
 async function readFileRange(path: string, range: ByteRange | undefined): Promise<Uint8Array> {
   const handle = await open(path, 'r');
   try {
-    const { size } = await handle.stat();
     const offset = range?.offset ?? 0;
-    const length = range?.length ?? size;
-    if (offset + length > size) throw new EndsEarly(size, `bytes ${offset} to ${offset + length}`);
+    const length = range?.length ?? (await handle.stat()).size;
     // Memory of its own that starts at an aligned address, so that columns can be read in place.
     const bytes = new Uint8Array(Buffer.allocUnsafeSlow(length).buffer);
     for (let at = 0; at < length; ) {
       const { bytesRead } = await handle.read(bytes, at, length - at, offset + at);
-      if (bytesRead === 0)
-        throw new EndsEarly(offset + at, `bytes ${offset} to ${offset + length}`);
+      if (bytesRead === 0) {
+        const { size } = await handle.stat();
+        throw new EndsEarly(size, `bytes ${offset} to ${offset + length}`);
+      }
       at += bytesRead;
     }
     return bytes;
@@ -211,19 +225,22 @@ function readFailure(key: string, error: unknown): StoreError {
   });
 }
 
-/**
- * A full disk and a full table of open files are met before anything is under the key, unless a
- * directory's flush fails: that, and every other error, leaves the outcome open.
- */
+/** A full disk and a full table of open files are met before anything is under the key. */
 function writeFailure(key: string, error: unknown): StoreError {
-  const code = systemCode(error) ?? String(error);
-  const options = { cause: error };
+  if (error instanceof StoreError) return error;
+  const code = systemCode(error) ?? '';
   if (['ENOTDIR', 'EEXIST', 'EISDIR', 'ENOTEMPTY'].includes(code)) {
     const message = `${key} cannot be an object: it is a folder, or a part of it is an object`;
-    return new StoreError('INVALID_ARGUMENT', message, options);
+    return new StoreError('INVALID_ARGUMENT', message, { cause: error });
   }
   if (['ENOSPC', 'EDQUOT', 'EMFILE', 'ENFILE'].includes(code)) {
-    return new StoreError('OVERLOADED', `object ${key} was not written: ${code}`, options);
+    return new StoreError('OVERLOADED', `object ${key} was not written: ${code}`, { cause: error });
   }
-  return new StoreError('UNCERTAIN', `object ${key} may not have been written: ${code}`, options);
+  return uncertain(key, error);
+}
+
+function uncertain(key: string, error: unknown): StoreError {
+  const reason = systemCode(error) ?? String(error);
+  const message = `object ${key} may not have been written, or not be on the disk: ${reason}`;
+  return new StoreError('UNCERTAIN', message, { cause: error });
 }

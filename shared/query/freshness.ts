@@ -29,15 +29,17 @@ export type Observation = Readonly<{
  * One gate get, one tail query, then one head get.
  *
  * @param after an applied position of an earlier manifest; rows at or below it are not read
+ * @param known tail rows that an earlier observation decoded
  */
 export async function observeShard(
   ports: Readonly<{ objects: ObjectStore; table: Table; manifests: ManifestCache }>,
   shard: ShardId,
   after: RecordPosition,
+  known?: ReadonlyMap<RecordPosition, TailEntry>,
 ): Promise<Observation> {
   const [{ gate }, tail] = await Promise.all([
     readGate(ports.table, shard),
-    readTail(ports.table, shard, after),
+    readTail(ports.table, shard, after, known),
   ]);
   const head = await readManifest(ports, shard);
   return { gateNumber: gate.number, tail, head };
@@ -74,7 +76,7 @@ export const newestOf = (
 /** Pure. The first position that is neither applied nor in the tail. */
 export function missingPosition(
   applied: RecordPosition,
-  tail: ReadonlySet<RecordPosition>,
+  tail: Pick<ReadonlySet<RecordPosition>, 'has'>,
   wanted: readonly RecordPosition[],
 ): RecordPosition | undefined {
   return wanted.find((position) => position > applied && !tail.has(position));

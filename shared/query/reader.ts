@@ -191,7 +191,7 @@ export class Reader {
         const entry = segment && graphEntry(segment.entry, field, metric);
         return entry && this.#graphs.ask(entry);
       },
-      pause: () => this.#clock.sleep(PAUSE_MS),
+      pause: () => this.#pause(request.deadlineMs),
     });
     onExplain?.((fetched) =>
       explainOf(
@@ -291,6 +291,14 @@ export class Reader {
     );
     for (const field of vectorFields(collection.schema)) this.#preload(views, field);
     return views;
+  }
+
+  /** Lets other requests in, and ends a search that nobody waits for any more. */
+  async #pause(deadlineMs: number): Promise<void> {
+    await this.#clock.sleep(PAUSE_MS);
+    if (this.#clock.nowMs() > deadlineMs) {
+      throw new StoreError('TIMEOUT', 'the search did not finish before its deadline');
+    }
   }
 
   #shard(collection: Collection, shard: number): ShardReads {

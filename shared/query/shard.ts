@@ -95,8 +95,8 @@ export class ShardReads {
     if (seen.is === 'fence-under-way') {
       return new StoreError('NOT_READY', `shard ${name}: fence ${seen.fenceNumber} is under way`);
     }
-    const { manifest, tailPositions } = seen.view;
-    const asked = missingPosition(manifest.applied, tailPositions, need.positions);
+    const { manifest, tailByPosition } = seen.view;
+    const asked = missingPosition(manifest.applied, tailByPosition, need.positions);
     if (asked === undefined) return undefined;
     return tooStale(this.#shard, asked, positionOf(seen.view));
   }
@@ -132,21 +132,37 @@ export class ShardReads {
   }
 
   async #observe(schema: CollectionSchema): Promise<Seen> {
-    const after = this.#view?.manifest.applied ?? ORIGIN;
-    const observation = await observeShard(this.#ports, this.#shard, after);
+    const before = this.#view;
+    const after = before?.manifest.applied ?? ORIGIN;
+    const known = before?.tailByPosition;
+    const observation = await observeShard(this.#ports, this.#shard, after, known);
     const { manifest } = observation.head;
     if (manifest.state === 'dropped') {
       throw new StoreError('COLLECTION_NOT_FOUND', `shard ${shardName(this.#shard)} is dropped`);
     }
     const judgement = judge(observation);
     if (judgement.is !== 'known') return judgement;
-    const before = this.#view;
     if (before !== undefined && isSame(before, manifest, judgement.tail)) {
       return { is: 'view', view: before };
     }
     const view = await nextView(before, await this.#step(schema, manifest, judgement.tail));
     this.#view = view;
+    if (before !== undefined) this.#forget(before, view);
     return { is: 'view', view };
+  }
+
+  /**
+   * Frees what was cached of segments that are gone, their graphs above all. A read that still works
+   * on the older view reads them again: their objects stay for longer than any read.
+   */
+  #forget(before: ShardView, after: ShardView): void {
+    const kept = new Set(after.manifest.segments.map(({ key }) => key));
+    for (const { key, auxiliary } of before.manifest.segments) {
+      if (kept.has(key)) continue;
+      for (const object of [key, ...auxiliary.map((entry) => entry.key)]) {
+        this.#ports.cache.forget(object);
+      }
+    }
   }
 
   async #step(
@@ -162,7 +178,7 @@ export class ShardReads {
       entry,
       reader: known.get(entry.key)?.reader ?? openSegment({ objects }, entry, cache),
     }));
-    const unseen = tail.filter(({ position }) => before?.tailPositions.has(position) !== true);
+    const unseen = tail.filter(({ position }) => before?.tailByPosition.has(position) !== true);
     const fresh = await loadRuns(objects, names, unseen);
     return { shard: this.#shard, manifest, tail, segments, fresh, names };
   }
@@ -174,6 +190,6 @@ function isSame(view: ShardView, manifest: Manifest, tail: readonly TailEntry[])
     view.manifest.version === manifest.version &&
     view.manifest.collectionId === manifest.collectionId &&
     view.tail.length === tail.length &&
-    tail.every(({ position }, index) => position === view.tail[index])
+    tail.every(({ position }, index) => position === view.tail[index]?.position)
   );
 }

@@ -16,7 +16,9 @@ import { killsBetween, mayKill } from '#segment/kills.ts';
 import type { SegmentReader } from '#segment/reader.ts';
 import type { VectorSource } from '#segment/source.ts';
 import type { ShardId } from '#wal/shard.ts';
+import type { TailEntry } from '#wal/tail.ts';
 import { withRows } from './bits.ts';
+import { newestOf } from './freshness.ts';
 import { joinRuns, type RunNames, type TailRun, trimRuns } from './tail-runs.ts';
 
 export type SourceView = Readonly<{
@@ -30,9 +32,9 @@ export type SourceView = Readonly<{
 export type ShardView = Readonly<{
   shard: ShardId;
   manifest: Manifest;
-  /** Positions of the records beyond the manifest, ascending. */
-  tail: readonly RecordPosition[];
-  tailPositions: ReadonlySet<RecordPosition>;
+  /** The records beyond the manifest, ascending. */
+  tail: readonly TailEntry[];
+  tailByPosition: ReadonlyMap<RecordPosition, TailEntry>;
   /** Rows in them, updates included. */
   tailRows: number;
   runs: readonly TailRun[];
@@ -43,12 +45,12 @@ export type ShardView = Readonly<{
 
 /** The newest record in a view. */
 export const positionOf = ({ manifest, tail }: ShardView): RecordPosition =>
-  tail.at(-1) ?? manifest.applied;
+  newestOf(manifest, tail);
 
 export type Step = Readonly<{
   shard: ShardId;
   manifest: Manifest;
-  tail: readonly Readonly<{ position: RecordPosition; rows: number }>[];
+  tail: readonly TailEntry[];
   /** Every segment of the manifest, opened; the same reader as before where it was there before. */
   segments: readonly Readonly<{ entry: SegmentEntry; reader: SegmentReader }>[];
   /** The records of `tail` that the view before did not hold. */
@@ -87,12 +89,11 @@ export async function nextView(before: ShardView | undefined, step: Step): Promi
     manifest.applied,
   );
   const segmentViews = segments.map(({ segment, draft }) => viewOf(draft, segment));
-  const tail = step.tail.map(({ position }) => position);
   return {
     shard: step.shard,
     manifest,
-    tail,
-    tailPositions: new Set(tail),
+    tail: step.tail,
+    tailByPosition: new Map(step.tail.map((entry) => [entry.position, entry])),
     tailRows: step.tail.reduce((sum, { rows }) => sum + rows, 0),
     runs: joined,
     segments: segmentViews,
@@ -164,6 +165,6 @@ async function isCovered(before: ShardView | undefined, source: VectorSource): P
   if (newest === undefined || recordOf(newest) <= applied) return true;
   const [stamps, tombstones] = await Promise.all([source.stamps(), source.tombstones()]);
   return [...stamps.records, ...tombstones.stamps.records].every(
-    (record) => record <= applied || before.tailPositions.has(record),
+    (record) => record <= applied || before.tailByPosition.has(record),
   );
 }

@@ -29,6 +29,8 @@ export type ServerOptions = Readonly<{
   /** Prometheus text. */
   metrics: () => Promise<string>;
   bodyBytesMax: number;
+  /** Bytes of all bodies in work at a time; default {@link BODIES_BYTES_MAX}. */
+  bodiesBytesMax?: number;
   clock: Clock;
   entropy: Entropy;
   telemetry: Telemetry;
@@ -39,17 +41,25 @@ const KEEP_ALIVE_MS = 65_000;
 /** Time for one request to arrive: 64 MB over 2 Mbit/s. */
 const RECEIVE_MS = 300_000;
 const REQUEST_ID_BYTES = 8;
+/**
+ * Bodies in work at a time: eight of the largest. Parsed they take some five times as much, so about
+ * 2.5 GB at worst; what comes beyond is told to come later.
+ */
+const BODIES_BYTES_MAX = 512 * 1024 * 1024;
 /** What is read past a body that was refused, so that the client gets to see the refusal. */
 const DISCARD_BYTES_MAX = 256 * 1024 * 1024;
+
+/** What the requests of one server share. */
+type State = { draining: boolean; bodiesBytes: number };
 
 export class RunningServer {
   readonly url: string;
   readonly port: number;
   readonly #server: Server;
   readonly #clock: Clock;
-  readonly #state: { draining: boolean };
+  readonly #state: State;
 
-  constructor(server: Server, clock: Clock, state: { draining: boolean }, host: string) {
+  constructor(server: Server, clock: Clock, state: State, host: string) {
     this.#server = server;
     this.#clock = clock;
     this.#state = state;
@@ -76,7 +86,7 @@ export class RunningServer {
 
 /** @throws StoreError `INVALID_ARGUMENT` where the address cannot be listened on */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
-  const state = { draining: false };
+  const state: State = { draining: false, bodiesBytes: 0 };
   const server = createServer((request, response) => {
     serve(options, state, request, response).catch((error: unknown) => {
       // A client that went away in the middle is no event; anything else is.
@@ -104,17 +114,18 @@ function listen(server: Server, { host, port }: ServerOptions): Promise<void> {
 
 async function serve(
   options: ServerOptions,
-  state: Readonly<{ draining: boolean }>,
+  state: State,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
   const path = (request.url ?? '/').split('?', 1)[0] ?? '/';
   const local = request.method === 'GET' ? await localAnswer(options, path) : undefined;
-  const result = local ?? (await routed(options, request, path));
+  const result = local ?? (await routed(options, state, request, path));
   const body = Buffer.from(result.body);
+  if (result.statusCode !== 204) response.setHeader('content-length', body.length);
   // A connection that stays open after its last answer would hold up the shutdown.
   if (state.draining) response.setHeader('connection', 'close');
-  response.writeHead(result.statusCode, { ...result.headers, 'content-length': body.length });
+  response.writeHead(result.statusCode, result.headers);
   response.end(body);
 }
 
@@ -131,38 +142,50 @@ async function localAnswer(options: ServerOptions, path: string): Promise<HttpRe
 
 async function routed(
   options: ServerOptions,
+  state: State,
   request: IncomingMessage,
   path: string,
 ): Promise<HttpResult> {
   const requestId = toHex(options.entropy.bytes(REQUEST_ID_BYTES));
+  const body: Body = { parts: [], sizeBytes: 0 };
   try {
-    const bytes = await receive(request, options.bodyBytesMax);
+    await receive(options, state, request, body);
+    const bytes = concatBytes(body.parts.splice(0));
     return await options.handler(eventOf(request, path, requestId, bytes), {});
   } catch (error) {
     if (!isStoreError(error)) throw error;
-    const { statusCode, body } = errorReply(error, { requestId });
-    return { statusCode, headers: { 'content-type': 'application/json; charset=utf-8' }, body };
+    discard(request);
+    const { statusCode, body: text } = errorReply(error, { requestId });
+    const headers = { 'content-type': 'application/json; charset=utf-8' };
+    return { statusCode, headers, body: text };
+  } finally {
+    state.bodiesBytes -= body.sizeBytes;
   }
 }
 
-/** @throws StoreError `TOO_LARGE` as soon as it is known; the rest is discarded meanwhile */
-async function receive(request: IncomingMessage, bytesMax: number): Promise<Uint8Array> {
-  const announced = Number(request.headers['content-length'] ?? 0);
-  const parts: Uint8Array[] = [];
-  let sizeBytes = 0;
-  if (announced <= bytesMax) {
-    // The body of an IncomingMessage without an encoding comes as Buffers.
-    for await (const part of request.iterator({
-      destroyOnReturn: false,
-    }) as AsyncIterable<Buffer>) {
-      sizeBytes += part.length;
-      if (sizeBytes > bytesMax) break;
-      parts.push(part);
+/** `sizeBytes` counts in `State.bodiesBytes` until the request is answered. */
+type Body = { readonly parts: Uint8Array[]; sizeBytes: number };
+
+/** @throws StoreError `TOO_LARGE`, `OVERLOADED` as soon as it is known */
+async function receive(
+  { bodyBytesMax, bodiesBytesMax = BODIES_BYTES_MAX }: ServerOptions,
+  state: State,
+  request: IncomingMessage,
+  body: Body,
+): Promise<void> {
+  if (Number(request.headers['content-length'] ?? 0) > bodyBytesMax) throw tooLarge(bodyBytesMax);
+  const stream = request.iterator({ destroyOnReturn: false });
+  // The body of an IncomingMessage without an encoding comes as Buffers.
+  for await (const part of stream as AsyncIterable<Buffer>) {
+    body.sizeBytes += part.length;
+    state.bodiesBytes += part.length;
+    if (body.sizeBytes > bodyBytesMax) throw tooLarge(bodyBytesMax);
+    if (state.bodiesBytes > bodiesBytesMax) {
+      const message = `requests of ${bodiesBytesMax} bytes together are in work; try again`;
+      throw new StoreError('OVERLOADED', message);
     }
+    body.parts.push(part);
   }
-  if (announced <= bytesMax && sizeBytes <= bytesMax) return concatBytes(parts);
-  discard(request);
-  throw tooLarge(bytesMax);
 }
 
 /** A client that is still sending reads no answer; one that never ends is cut off. */

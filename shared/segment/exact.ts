@@ -115,15 +115,3 @@ export function scanExact(
     }
   }
 }
-
-/** Offers the given rows, whose vectors stand one behind the other in `values`. */
-export function scoreRows(
-  scorer: Scorer,
-  values: Float32Array,
-  rows: Uint32Array,
-  top: Pick<TopK, 'offer'>,
-): void {
-  for (let index = 0; index < rows.length; index++) {
-    top.offer(rows[index]!, scorer.score(values, index * scorer.dim));
-  }
-}

@@ -56,7 +56,8 @@ export class SegmentReader implements VectorSource {
   constructor(objects: ObjectReads, entry: SegmentEntry, cache: SectionCache) {
     this.entry = entry;
     this.#cache = cache;
-    this.#objects = entry.sizeBytes > WHOLE_OBJECT_BYTES ? objects : this.#whole(objects);
+    const wholeMax = Math.min(WHOLE_OBJECT_BYTES, cache.limits.sectionBytesMax);
+    this.#objects = entry.sizeBytes > wholeMax ? objects : this.#whole(objects);
   }
 
   get id(): string {

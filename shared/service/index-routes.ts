@@ -5,6 +5,7 @@ import { BASE_PATH } from '#api/routes.ts';
 import { StoreError } from '#base/errors.ts';
 import type { JsonOut } from '#base/json.ts';
 import type { Collection, Index } from '#catalog/collection.ts';
+import { GRAPH_ROWS_MIN } from '#maintain/pick.ts';
 import type { FieldCoverage } from '#query/coverage.ts';
 import { type EngineParts, findCollection } from './engine.ts';
 import { addIndexes, defineIndex } from './indexes.ts';
@@ -66,11 +67,15 @@ function withoutIndex(collection: Collection, name: string): Collection | undefi
 }
 
 /**
- * Milvus's shape, without the settings that Sterna lacks. Small segments are never given a graph:
- * exact search of them is faster, so pending rows need not mean that building is behind.
+ * Milvus's shape, without the settings that Sterna lacks.
+ *
+ * Pending rows are those that searches compare one by one. FLAT asks for just that, so it has none.
+ * Where fewer are left than the smallest graph holds nothing waits to be built: the state is Finished,
+ * so that a client that waits for it does not wait for ever.
  */
 function describeIndex(index: Index, covered: FieldCoverage | undefined): JsonOut {
-  const { totalRows = 0, indexedRows = 0, pendingRows = 0 } = covered ?? {};
+  const { totalRows = 0, pendingRows: withoutGraph = 0 } = covered ?? {};
+  const pendingRows = index.indexType === 'FLAT' ? 0 : withoutGraph;
   return {
     indexName: index.indexName,
     fieldName: index.fieldName,
@@ -78,9 +83,9 @@ function describeIndex(index: Index, covered: FieldCoverage | undefined): JsonOu
     metricType: index.metric ?? '',
     indexParams: { ...index.params },
     totalRows,
-    indexedRows,
+    indexedRows: totalRows - pendingRows,
     pendingRows,
-    indexState: pendingRows === 0 ? 'Finished' : 'InProgress',
+    indexState: pendingRows < GRAPH_ROWS_MIN ? 'Finished' : 'InProgress',
     failReason: '',
     minIndexVersion: 0,
     maxIndexVersion: 0,

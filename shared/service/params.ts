@@ -6,9 +6,9 @@ import { StoreError } from '#base/errors.ts';
 export function readInteger(map: JsonMembers, key: string, where: string): number | undefined {
   const given = map[key];
   if (given === undefined || given === null) return undefined;
-  const text = typeof given === 'string' ? given.trim() : given;
-  const value = typeof text === 'string' && !/^[+-]?[0-9]+$/.test(text) ? Number.NaN : Number(text);
-  if (typeof given !== 'boolean' && Number.isSafeInteger(value)) return value;
+  const value = typeof given === 'string' && !/^\s*[+-]?[0-9]+\s*$/.test(given) ? NO : given;
+  const integer = numberOf(value);
+  if (Number.isSafeInteger(integer)) return integer;
   throw refused(where, key, 'an integer', given);
 }
 
@@ -16,12 +16,18 @@ export function readInteger(map: JsonMembers, key: string, where: string): numbe
 export function readNumber(map: JsonMembers, key: string, where: string): number | undefined {
   const given = map[key];
   if (given === undefined || given === null) return undefined;
-  const value = typeof given === 'string' && given.trim() === '' ? Number.NaN : Number(given);
-  const numeric =
-    typeof given === 'string' || typeof given === 'number' || typeof given === 'bigint';
-  if (numeric && Number.isFinite(value)) return value;
+  const value = typeof given === 'string' && given.trim() === '' ? NO : numberOf(given);
+  if (Number.isFinite(value)) return value;
   throw refused(where, key, 'a number', given);
 }
+
+const NO = Number.NaN;
+
+/** Lists and objects have no number, whatever JavaScript would make of them. */
+const numberOf = (value: unknown): number =>
+  typeof value === 'number' || typeof value === 'bigint' || typeof value === 'string'
+    ? Number(value)
+    : NO;
 
 /** @throws StoreError `INVALID_ARGUMENT` naming the key; undefined where the map lacks it */
 export function readBoolean(map: JsonMembers, key: string, where: string): boolean | undefined {
@@ -42,11 +48,10 @@ export function readText(map: JsonMembers, key: string, where: string): string |
 }
 
 /** Settings that are stored and shown as text, whatever they were sent as. */
-export const settingText = (value: unknown): string | undefined =>
-  typeof value === 'string' || typeof value === 'boolean' ? String(value) : numberText(value);
-
-const numberText = (value: unknown): string | undefined =>
-  typeof value === 'number' || typeof value === 'bigint' ? String(value) : undefined;
+export function settingText(value: unknown): string | undefined {
+  if (typeof value === 'string' || typeof value === 'boolean') return String(value);
+  return typeof value === 'number' || typeof value === 'bigint' ? String(value) : undefined;
+}
 
 function refused(where: string, key: string, expected: string, given: unknown): StoreError {
   const found = settingText(given)?.slice(0, 64) ?? typeof given;

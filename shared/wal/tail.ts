@@ -50,9 +50,13 @@ export async function newestTail(table: Table, shard: ShardId): Promise<TailEntr
   return rows[0] === undefined ? undefined : decodeTailRow(rows[0]);
 }
 
+const NONE_KNOWN: ReadonlyMap<RecordPosition, TailEntry> = new Map();
+
 /**
  * All entries behind `after`, in order.
  *
+ * @param known entries of this shard from an earlier call; since rows are never changed they need not
+ *   be decoded again
  * @throws StoreError `OVERLOADED` where there are more than 64,000: an answer without some of them
  *   would hide acknowledged writes (I4)
  */
@@ -60,6 +64,7 @@ export async function readTail(
   table: Table,
   shard: ShardId,
   after: RecordPosition,
+  known: ReadonlyMap<RecordPosition, TailEntry> = NONE_KNOWN,
 ): Promise<TailEntry[]> {
   const entries: TailEntry[] = [];
   let last = PREFIX + after;
@@ -70,7 +75,7 @@ export async function readTail(
       limit: PAGE_ROWS,
     });
     for (const row of rows) {
-      entries.push(decodeTailRow(row));
+      entries.push(known.get(row.sort.slice(PREFIX.length)) ?? decodeTailRow(row));
       last = row.sort;
     }
     if (rows.length < PAGE_ROWS) return entries;

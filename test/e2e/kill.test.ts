@@ -22,6 +22,9 @@ const KEYS_PER_WRITER = 300;
 const RANDOM_KILLS = 14;
 const ROUND_MS_MAX = 30_000;
 const COLLECTION = 'kills';
+const MARKER_FIRST = 1_000_000;
+/** Enough keys to meet every shard. */
+const MARKERS = Array.from({ length: 32 }, (_, index) => MARKER_FIRST + index);
 
 type Content = number | undefined;
 /** `possible` has one member, unless a write was in flight when the server died. */
@@ -51,7 +54,7 @@ beforeAll(async () => {
       fields: [
         { fieldName: 'id', dataType: 'Int64', isPrimary: true },
         { fieldName: 'stamp', dataType: 'Int64' },
-        { fieldName: 'text', dataType: 'VarChar', elementTypeParams: { max_length: '20000' } },
+        { fieldName: 'text', dataType: 'VarChar', elementTypeParams: { max_length: '40000' } },
         { fieldName: 'vector', dataType: 'FloatVector', elementTypeParams: { dim: '8' } },
       ],
     },
@@ -103,17 +106,23 @@ async function loadUntilDeath(server: KilledServer, name: string): Promise<void>
   const started = performance.now();
   await Promise.all(
     Array.from({ length: WRITERS }, async (_, writer) => {
-      for (let step = 0; !server.dead(); step++) {
+      for (let step = 0; await writeOnce(server, writer, step); step++) {
         if (performance.now() - started > ROUND_MS_MAX)
           throw new Error(`${name} was never reached`);
-        await writeOnce(server, writer, step);
       }
     }),
   );
+  // Every writer waits for an answer that will not come; a server that lives on is ended here.
+  const late = setTimeout(() => server.kill(), ROUND_MS_MAX);
+  await server.exited;
+  clearTimeout(late);
 }
 
-/** One upsert or delete of some keys of this writer; at most one is in flight at a time. */
-async function writeOnce(server: KilledServer, writer: number, step: number): Promise<void> {
+/**
+ * One upsert or delete of some keys of this writer. False where its effect is not known: then the
+ * writer stops, so that at most one write of a key is in flight when the server dies.
+ */
+async function writeOnce(server: KilledServer, writer: number, step: number): Promise<boolean> {
   const batch = ++stamp;
   const count = 1 + Math.floor(Math.random() * 12);
   const keys = new Set<number>();
@@ -123,22 +132,16 @@ async function writeOnce(server: KilledServer, writer: number, step: number): Pr
   const ids = [...keys];
   if (kind < 0.7) {
     // Every other batch is too large to ride inline.
-    const text = 'x'.repeat(step % 2 === 0 ? 10 : 1500);
-    const data = ids.map((id) => ({ id, stamp: batch, text, vector: vectorOf(id) }));
-    await attempt(server, 'entities/upsert', { data }, ids, batch, batch);
-  } else if (kind < 0.85) {
-    await attempt(
-      server,
-      'entities/delete',
-      { filter: `id in [${ids.join(',')}]` },
-      ids,
-      undefined,
-      batch,
-    );
-  } else {
-    const filter = `id in [${ids.join(',')}] and stamp > 0`;
-    await attempt(server, 'entities/delete', { filter }, ids, undefined, batch);
+    const data = ids.map((id) => ({
+      id,
+      stamp: batch,
+      text: `${batch}/${id} `.repeat(step % 2 === 0 ? 1 : 1800),
+      vector: vectorOf(id),
+    }));
+    return await attempt(server, 'entities/upsert', { data }, ids, batch, batch);
   }
+  const filter = `id in [${ids.join(',')}]${kind < 0.85 ? '' : ' and stamp > 0'}`;
+  return await attempt(server, 'entities/delete', { filter }, ids, undefined, batch);
 }
 
 async function attempt(
@@ -148,7 +151,7 @@ async function attempt(
   ids: readonly number[],
   content: Content,
   batch: number,
-): Promise<void> {
+): Promise<boolean> {
   for (const id of ids) {
     const known = model.get(id);
     model.set(id, { acked: known?.acked, inFlight: { content, batch } });
@@ -157,7 +160,7 @@ async function attempt(
   // No answer: it stays in flight until the next server shows what became of it.
   if (reply === undefined || reply['effect'] === 'unknown') {
     counts.inFlight++;
-    return;
+    return false;
   }
   if (reply['code'] === 0) counts.acknowledged++;
   else expect(reply).toMatchObject({ effect: 'none', retry: 'later' });
@@ -165,13 +168,25 @@ async function attempt(
     const known = model.get(id);
     model.set(id, { acked: reply['code'] === 0 ? content : known?.acked, inFlight: undefined });
   }
+  return true;
+}
+
+/**
+ * A record without an answer may stand in the log and take effect when it is applied, after our look.
+ * So a marker is written behind it in every shard, and awaited until it is applied.
+ */
+async function settle(server: KilledServer): Promise<void> {
+  const data = MARKERS.map((id) => ({ id, stamp: ++stamp, text: '', vector: vectorOf(id) }));
+  await server.call('entities/upsert', { collectionName: COLLECTION, data });
+  await server.call('collections/flush', { collectionName: COLLECTION });
 }
 
 async function verify(server: KilledServer): Promise<void> {
+  await settle(server);
   const found = new Map<number, number>();
   const reply = await server.call('entities/query', {
     collectionName: COLLECTION,
-    filter: '',
+    filter: `id < ${MARKER_FIRST}`,
     outputFields: ['id', 'stamp'],
     limit: 16_384,
   });

@@ -150,6 +150,7 @@ async function checkSearch(reader: Reader, rows: readonly TestRow[]): Promise<vo
 }
 
 async function run(
+  eager: boolean,
   commands: readonly (typeof command extends fc.Arbitrary<infer C> ? C : never)[],
 ) {
   const ports = memoryPorts();

@@ -7,7 +7,7 @@
 import { existsSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Dataset, loadDocsLsa, rowOf } from '../../bench/support/dataset.ts';
-import { startTestServer, type TestServer } from '../support/server.ts';
+import { startServer, type TestServer } from '../support/server.ts';
 
 const FOLDER = new URL('../../../shared/data/docs-lsa/', import.meta.url).pathname;
 const present = existsSync(FOLDER);
@@ -26,14 +26,14 @@ describe.runIf(present)('recall on docs-lsa', () => {
 
   beforeAll(async () => {
     data = await loadDocsLsa();
-    server = await startTestServer({ pace: { compactEveryMs: Number.POSITIVE_INFINITY } });
-    await server.call('collections/create', { collectionName: 'docs', dimension: data.dim });
+    server = await startServer({ pace: { compactEveryMs: Number.POSITIVE_INFINITY } });
+    await server.must('collections/create', { collectionName: 'docs', dimension: data.dim });
     for (let first = 0; first < data.rows; first += BATCH) {
       const rows = Array.from({ length: BATCH }, (_, index) => ({
         id: first + index,
         vector: rowOf(data.base, data.dim, first + index),
       }));
-      await server.call('entities/insert', { collectionName: 'docs', data: rows });
+      await server.must('entities/insert', { collectionName: 'docs', data: rows });
     }
   }, 300_000);
 
@@ -57,7 +57,7 @@ type IndexFacts = Readonly<{ pendingRows: number; indexedRows: number; totalRows
 type Explained = Readonly<{ method: string; rows: number; level: number }>;
 
 async function indexes(server: TestServer): Promise<readonly IndexFacts[]> {
-  const reply = await server.call('indexes/describe', {
+  const reply = await server.must('indexes/describe', {
     collectionName: 'docs',
     indexName: 'vector',
   });
@@ -85,7 +85,7 @@ async function untilGraphsLoaded(server: TestServer, data: Dataset): Promise<voi
 }
 
 const search = (server: TestServer, data: Dataset, query: number, more: object = {}) =>
-  server.call('entities/search', {
+  server.must('entities/search', {
     collectionName: 'docs',
     data: [rowOf(data.queries, data.dim, query)],
     limit: K,

@@ -7,7 +7,7 @@ export type KilledServer = Readonly<{
   /** Lets the kill point count from now on. */
   arm(): void;
   kill(): void;
-  dead(): boolean;
+  exited: Promise<void>;
   /** @throws where the server is gone or refuses */
   call(verb: string, body: object): Promise<Reply>;
   /** Undefined where no answer came. */
@@ -52,7 +52,7 @@ export async function startKillable(
   return {
     arm: () => child.kill('SIGUSR2'),
     kill: () => child.kill('SIGKILL'),
-    dead: () => child.exitCode !== null || child.signalCode !== null,
+    exited,
     tryCall,
     async call(verb, body) {
       const reply = await tryCall(verb, body);

@@ -5,6 +5,8 @@
 
 import { addSum, emptySum, formatSum, parseSum, sumOf } from '#base/setsum.ts';
 import { openCatalog } from '#catalog/collections.ts';
+import { openClock } from '#local/clock.ts';
+import { systemEntropy } from '#local/entropy.ts';
 import { openLocal } from '#local/open-directory.ts';
 import { readManifest } from '#manifest/head.ts';
 import { heldSum } from './held-sum.ts';
@@ -13,8 +15,9 @@ import { heldSum } from './held-sum.ts';
 export async function verifySums(dir: string): Promise<number> {
   const local = await openLocal(dir);
   try {
-    const { objects, regionalTable: table, globalTable: global, clock, entropy } = local;
-    const catalog = openCatalog({ global, table, objects, clock, entropy });
+    const { objects, regionalTable: table, globalTable: global } = local;
+    const world = { clock: openClock(), entropy: systemEntropy };
+    const catalog = openCatalog({ global, table, objects, ...world });
     let shards = 0;
     for (const collection of await catalog.allCollections()) {
       for (let shard = 0; shard < collection.shards; shard++) {

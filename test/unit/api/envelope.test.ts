@@ -1,4 +1,5 @@
 /** The envelope: Milvus's numbers and words, and beside them what our own table knows. */
+import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { errorReply, successReply, WIRES } from '#api/envelope.ts';
 import { KNOWN_PATHS } from '#api/routes.ts';
@@ -62,6 +63,15 @@ describe('errors', () => {
     expect(bodyOf(error).effect).toBe('none');
     expect(bodyOf(error, { effect: 'unknown' }).effect).toBe('unknown');
   });
+});
+
+test.each(codes)('docs/http-api.md says how %s travels', (code) => {
+  const page = readFileSync(new URL('../../../docs/http-api.md', import.meta.url), 'utf8');
+  const row = page.split('\n').find((line) => line.startsWith(`| \`${code}\` |`));
+  const { code: number, status } = WIRES[code];
+  expect(row).toContain(`| ${number} | ${status} |`);
+  const wire: { lead?: string } = WIRES[code];
+  expect(row).toContain(wire.lead ?? '');
 });
 
 test('success is code 0 with 64-bit integers as digits', () => {

@@ -25,12 +25,18 @@ test('an acknowledged write is visible before it is applied, and once after', as
   const reply = await acceptRows(ports, world.collection, insert(row(1, 10), row(2, 20)));
   expect(reply.ids).toEqual([1n, 2n]);
   expect(reply.count).toBe(2);
-  expect(await liveValues(world)).toEqual([['1', 10], ['2', 20]]);
+  expect(await liveValues(world)).toEqual([
+    ['1', 10],
+    ['2', 20],
+  ]);
   expect((await manifestOf(world)).segments).toHaveLength(0);
 
   const consumed = await applyAll(ports);
   expect(consumed.failed).toEqual([]);
-  expect(await liveValues(world)).toEqual([['1', 10], ['2', 20]]);
+  expect(await liveValues(world)).toEqual([
+    ['1', 10],
+    ['2', 20],
+  ]);
   const manifest = await manifestOf(world);
   expect(manifest.segments).toHaveLength(1);
   expect(manifest.rowsApplied).toBe(2);
@@ -42,15 +48,28 @@ test('an acknowledged write is visible before it is applied, and once after', as
 test('of equal keys in one request the last wins, and a later write replaces an earlier one', async () => {
   const world = await openWorld();
   const ports = start(world);
-  const reply = await acceptRows(ports, world.collection, insert(row(1, 10), row(1, 11), row(2, 20)));
+  const reply = await acceptRows(
+    ports,
+    world.collection,
+    insert(row(1, 10), row(1, 11), row(2, 20)),
+  );
   expect(reply).toMatchObject({ ids: [1n, 1n, 2n], count: 3 });
   await acceptRows(ports, world.collection, { ...insert(row(2, 21)), kind: 'upsert' });
-  expect(await liveValues(world)).toEqual([['1', 11], ['2', 21]]);
+  expect(await liveValues(world)).toEqual([
+    ['1', 11],
+    ['2', 21],
+  ]);
   await applyAll(ports);
   await acceptRows(ports, world.collection, insert(row(1, 12)));
-  expect(await liveValues(world)).toEqual([['1', 12], ['2', 21]]);
+  expect(await liveValues(world)).toEqual([
+    ['1', 12],
+    ['2', 21],
+  ]);
   await applyAll(ports);
-  expect(await liveValues(world)).toEqual([['1', 12], ['2', 21]]);
+  expect(await liveValues(world)).toEqual([
+    ['1', 12],
+    ['2', 21],
+  ]);
   await verifySums(world);
 });
 
@@ -91,9 +110,15 @@ test('a delete by key kills every older version and none that is written later',
   expect(count).toBe(2);
   expect(await liveValues(world)).toEqual([['2', 20]]);
   await acceptRows(ports, world.collection, insert(row(1, 11)));
-  expect(await liveValues(world)).toEqual([['1', 11], ['2', 20]]);
+  expect(await liveValues(world)).toEqual([
+    ['1', 11],
+    ['2', 20],
+  ]);
   await applyAll(ports);
-  expect(await liveValues(world)).toEqual([['1', 11], ['2', 20]]);
+  expect(await liveValues(world)).toEqual([
+    ['1', 11],
+    ['2', 20],
+  ]);
   await verifySums(world);
 });
 
@@ -109,11 +134,19 @@ test('a delete by filter kills the versions it read: one written meanwhile survi
     await acceptRows(ports, world.collection, insert(row(2, 21)));
     return found;
   };
-  const { count } = await deleteByFilter(ports, resolve, world.collection, { filter: 'value < 30' });
+  const { count } = await deleteByFilter(ports, resolve, world.collection, {
+    filter: 'value < 30',
+  });
   expect(count).toBe(2);
-  expect(await liveValues(world)).toEqual([['2', 21], ['3', 30]]);
+  expect(await liveValues(world)).toEqual([
+    ['2', 21],
+    ['3', 30],
+  ]);
   await applyAll(ports);
-  expect(await liveValues(world)).toEqual([['2', 21], ['3', 30]]);
+  expect(await liveValues(world)).toEqual([
+    ['2', 21],
+    ['3', 30],
+  ]);
   await verifySums(world);
 });
 
@@ -123,7 +156,9 @@ test('a filter that names keys is not resolved by a read', async () => {
   await acceptRows(ports, world.collection, insert(row(1, 10), row(2, 20)));
   const never = () => Promise.reject(new Error('resolved'));
   const filter = 'id in [1, 5]';
-  expect(await deleteByFilter(ports, never, world.collection, { filter })).toMatchObject({ count: 2 });
+  expect(await deleteByFilter(ports, never, world.collection, { filter })).toMatchObject({
+    count: 2,
+  });
   expect(await liveValues(world)).toEqual([['2', 20]]);
 });
 
@@ -131,9 +166,9 @@ test('a bad row changes nothing and is named', async () => {
   const world = await openWorld();
   const ports = start(world);
   const bad = { id: 2, value: 1, vector: [1, 2, 3] };
-  await expect(acceptRows(ports, world.collection, insert(row(1, 1), bad as never))).rejects.toThrow(
-    /row 1.*vector/,
-  );
+  await expect(
+    acceptRows(ports, world.collection, insert(row(1, 1), bad as never)),
+  ).rejects.toThrow(/row 1.*vector/);
   expect((await applyAll(ports)).entries).toBe(0);
   expect(await liveValues(world)).toEqual([]);
 });
@@ -143,7 +178,9 @@ test('generated keys are unique over processes, ascending and of 18 digits', asy
   const [one, two] = [start(world), start(world)];
   const rows = Array.from({ length: 50 }, (_, value) => ({ value, vector: [value, 1, 0, -1] }));
   const replies = await Promise.all(
-    [one, two, one, two].map((ports) => acceptRows(ports, world.collection, insert(...(rows as never[])))),
+    [one, two, one, two].map((ports) =>
+      acceptRows(ports, world.collection, insert(...(rows as never[]))),
+    ),
   );
   const ids = replies.flatMap((reply) => reply.ids);
   expect(new Set(ids).size).toBe(200);
@@ -158,9 +195,15 @@ test('an upsert with generated keys replaces the row it names under a new key', 
   const { ids } = await acceptRows(
     ports,
     world.collection,
-    insert({ value: 1, vector: [1, 1, 0, -1] } as never, { value: 2, vector: [2, 1, 0, -1] } as never),
+    insert(
+      { value: 1, vector: [1, 1, 0, -1] } as never,
+      { value: 2, vector: [2, 1, 0, -1] } as never,
+    ),
   );
-  const upsert = { ...insert(row(ids[0] as bigint, 5), row(ids[0] as bigint, 6)), kind: 'upsert' } as const;
+  const upsert = {
+    ...insert(row(ids[0] as bigint, 5), row(ids[0] as bigint, 6)),
+    kind: 'upsert',
+  } as const;
   const reply = await acceptRows(ports, world.collection, upsert);
   expect(reply.ids[0]).toBe(reply.ids[1]);
   expect(reply.ids[0]).not.toBe(ids[0]);
@@ -187,16 +230,28 @@ test('a shard of another region refuses writes and names the primary', async () 
   const world = await openWorld();
   const shard = { collectionId: 7, shard: 0 };
   const { gate } = await readGate(world.disk.table, shard);
-  await world.disk.table.put({ partition: 'c7-0', sort: 'gate' }, encodeGate({ ...gate, lease: true }));
+  await world.disk.table.put(
+    { partition: 'c7-0', sort: 'gate' },
+    encodeGate({ ...gate, lease: true }),
+  );
   const expiresAtMs = world.clock.nowMs() + 60_000;
-  const members = [{ region: 'east', address: 'https://east' }, { region: 'west', address: 'https://west' }];
+  const members = [
+    { region: 'east', address: 'https://east' },
+    { region: 'west', address: 'https://west' },
+  ];
   const lease = { primary: 'east', expiresAtMs, mode: 'steady' } as const;
   await world.disk.global.put(TOPOLOGY_KEY, encodeTopology({ epoch: 1, lease, members }));
   const standby = { ...start(world), region: 'west' };
-  const refused = await acceptRows(standby, world.collection, insert(row(1, 1))).catch((e: unknown) => e);
-  expect(isStoreError(refused, 'NOT_PRIMARY') && refused.details).toEqual({ primary: 'https://east' });
+  const refused = await acceptRows(standby, world.collection, insert(row(1, 1))).catch(
+    (e: unknown) => e,
+  );
+  expect(isStoreError(refused, 'NOT_PRIMARY') && refused.details).toEqual({
+    primary: 'https://east',
+  });
   const primary = { ...start(world), region: 'east' };
-  expect(await acceptRows(primary, world.collection, insert(row(1, 1)))).toMatchObject({ count: 1 });
+  expect(await acceptRows(primary, world.collection, insert(row(1, 1)))).toMatchObject({
+    count: 1,
+  });
   // Half a second before the lease is over the skew makes it unsafe.
   await world.clock.advance(56_000);
   const late = await passTime(

@@ -1,7 +1,7 @@
 /** A collection on memory ports, a process that writes and applies, and what is to be read in it. */
 import { expect } from 'vitest';
-import { equalSums, formatSum, parseSum, sumOf, emptySum, addSum } from '#base/setsum.ts';
 import type { JsonObject } from '#base/json.ts';
+import { addSum, emptySum, equalSums, formatSum, parseSum, sumOf } from '#base/setsum.ts';
 import type { Collection } from '#catalog/collection.ts';
 import { Admission } from '#ingest/admission.ts';
 import { type Consumed, type ConsumePorts, consumeOnce } from '#ingest/consume.ts';
@@ -10,7 +10,7 @@ import { contentSum } from '#ingest/level-zero.ts';
 import { RecordIds } from '#ingest/record-ids.ts';
 import type { WritePorts } from '#ingest/write-shard.ts';
 import type { Manifest } from '#manifest/format.ts';
-import { createHead, initialManifest, readManifest } from '#manifest/head.ts';
+import { createHead, initialManifest, ManifestCache, readManifest } from '#manifest/head.ts';
 import type { Clock } from '#ports/clock.ts';
 import type { Entropy } from '#ports/entropy.ts';
 import type { Log } from '#ports/log.ts';
@@ -18,8 +18,7 @@ import type { ObjectStore } from '#ports/object-store.ts';
 import type { Table } from '#ports/table.ts';
 import type { Telemetry } from '#ports/telemetry.ts';
 import { judge, observeShard } from '#query/freshness.ts';
-import { ManifestCache } from '#manifest/head.ts';
-import { type Column, type Key, type RowBatch } from '#schema/column.ts';
+import type { Column, Key, RowBatch } from '#schema/column.ts';
 import { defineCollection } from '#schema/define.ts';
 import { primaryField } from '#schema/field.ts';
 import { keyAt, keyColumn, valueAt } from '#schema/gather.ts';
@@ -68,10 +67,13 @@ export type WorldOptions = Readonly<{
   keyType?: 'Int64' | 'VarChar';
   seed?: number | string;
   telemetry?: Telemetry;
+  /** What the ports go by; default: a clock that the test moves. */
+  clock?: Clock;
 }>;
 
 export async function openWorld(options: WorldOptions = {}): Promise<World> {
-  const clock = new ManualClock();
+  const manual = new ManualClock();
+  const clock = options.clock ?? manual;
   const entropy = new SeededEntropy(options.seed ?? 1);
   const disk: Disk = {
     objects: new MemoryObjectStore(clock),
@@ -101,7 +103,7 @@ export async function openWorld(options: WorldOptions = {}): Promise<World> {
       past: [],
     });
   }
-  return { disk, clock, collection, shards };
+  return { disk, clock: manual, collection, shards };
 }
 
 function collectionOf({ shards = 1, autoId = false, keyType = 'Int64' }: WorldOptions): Collection {
@@ -180,8 +182,8 @@ export type Live = ReadonlyMap<Key, Readonly<{ value: unknown; position: string 
 export async function liveRows(world: World): Promise<Live> {
   const live = new Map<Key, { value: unknown; position: string }>();
   for (const shard of world.shards) {
-    for (const source of await sourcesOf(world, shard)) {
-      const all = await sourcesOf(world, shard);
+    const all = await sourcesOf(world, shard);
+    for (const source of all) {
       const dead = new Set<number>();
       for (const killer of all) for (const one of await killsBetween(source, killer)) dead.add(one);
       const { schema } = world.collection;
@@ -283,4 +285,3 @@ export const manifestOf = async (world: World, shard = 0): Promise<Manifest> => 
   if (id === undefined) throw new Error(`no shard ${shard}`);
   return (await readManifest(world.disk, id)).manifest;
 };
-

@@ -1,4 +1,5 @@
 /** Options are data: each has a variable, a default that it accepts itself, and a sentence. */
+import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 import { kebab, OPTIONS, readConfig } from '#runtime/config.ts';
 
@@ -9,6 +10,11 @@ test.each(entries)('%s is described and accepts its own default', (name, option)
   expect(option.description).toMatch(/^[A-Z].*\.$/);
   const config = readConfig({}, { [option.env]: String(option.default) });
   expect(Object.entries(config)).toContainEqual([name, option.default]);
+});
+
+test.each(entries)('%s stands in docs/config.md with its default', (_, option) => {
+  const page = readFileSync(new URL('../../../docs/config.md', import.meta.url), 'utf8');
+  expect(page).toContain(`| \`${option.env}\` | \`${option.default}\` |`);
 });
 
 test('no two options share a variable', () => {

@@ -17,7 +17,11 @@ afterEach(async () => {
 
 type Handle = (event: HttpEvent) => Promise<HttpResult> | HttpResult;
 
-async function start(handle: Handle, ready = true): Promise<RunningServer> {
+async function start(
+  handle: Handle,
+  ready = true,
+  bodiesBytesMax = 10 * BODY_BYTES_MAX,
+): Promise<RunningServer> {
   const server = await startServer({
     host: '127.0.0.1',
     port: 0,
@@ -25,6 +29,7 @@ async function start(handle: Handle, ready = true): Promise<RunningServer> {
     health: () => ({ ready, version: '1.2.3', rows: 2n ** 60n }),
     metrics: async () => 'requests 7\n',
     bodyBytesMax: BODY_BYTES_MAX,
+    bodiesBytesMax,
     clock: openClock(),
     entropy: systemEntropy,
     telemetry: silentTelemetry,
@@ -128,6 +133,32 @@ describe('a body beyond the bound', () => {
     });
     expect(JSON.parse(text)).toMatchObject({ code: 1102 });
   });
+});
+
+test('bodies in work are bounded together; what comes beyond may come later', async () => {
+  const gate: { open?: () => void; entered?: () => void } = {};
+  const entered = new Promise<void>((resolve) => {
+    gate.entered = resolve;
+  });
+  const opened = new Promise<void>((resolve) => {
+    gate.open = resolve;
+  });
+  const { url } = await start(
+    async () => {
+      gate.entered?.();
+      await opened;
+      return answer('ok');
+    },
+    true,
+    15_000,
+  );
+  const send = () => fetch(url, { method: 'POST', body: 'x'.repeat(10_000) });
+  const first = send();
+  await entered;
+  expect(await (await send()).json()).toMatchObject({ code: 8, retry: 'later', effect: 'none' });
+  gate.open?.();
+  expect(await (await first).text()).toBe('ok');
+  expect(await (await send()).text()).toBe('ok');
 });
 
 describe('without credentials', () => {

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { bitmapOf, setBit } from '#schema/column.ts';
 import { METRICS, type Metric } from '#schema/field.ts';
 import { compareScores, scorerOf } from '#segment/distance.ts';
-import { scanExact, scoreRows, TopK } from '#segment/exact.ts';
+import { scanExact, TopK } from '#segment/exact.ts';
 import { Dice } from './random-rows.ts';
 
 function naiveScore(metric: Metric, a: readonly number[], b: readonly number[]): number {
@@ -61,21 +61,6 @@ describe('exact search', () => {
         },
       ),
     );
-  });
-
-  it('scores picked rows like scanned ones', () => {
-    const dice = new Dice(4);
-    const values = dice.floats(30);
-    const scorer = scorerOf('L2', dice.floats(3));
-    const [scanned, picked] = [new TopK(10, 'L2'), new TopK(10, 'L2')];
-    scanExact(scorer, values, 0, [], scanned);
-    scoreRows(
-      scorer,
-      values,
-      Uint32Array.from({ length: 10 }, (_, row) => row),
-      picked,
-    );
-    expect(picked.finish()).toEqual(scanned.finish());
   });
 
   it('keeps equal scores by row, whatever the order in which they come', () => {
