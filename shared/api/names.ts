@@ -20,7 +20,6 @@ export const LIMITS = {
   /** Keys of one `get`, or `ids` of one search. */
   keys: 16_384,
   dimensions: 32_768,
-  shards: 16,
   /** Decoded bytes of one request body. */
   bodyBytes: 64 * 1024 * 1024,
   /** Names in `outputFields` or `partitionNames`: a schema has 64 fields; the rest are dynamic keys. */

@@ -6,11 +6,11 @@
  * changed password ends old sessions within that minute. Comparisons take constant time, and an
  * unknown user costs as much as a wrong password.
  */
-import { createHmac, scrypt, timingSafeEqual } from 'node:crypto';
+import { hash, scrypt, timingSafeEqual } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import pLimit from 'p-limit';
 import * as z from 'zod';
-import { toHex, utf8 } from '#base/bytes.ts';
+import { concatBytes, toHex, utf8 } from '#base/bytes.ts';
 import { StoreError } from '#base/errors.ts';
 import { canonicalJson } from '#base/json.ts';
 import type { Clock } from '#ports/clock.ts';
@@ -64,7 +64,7 @@ type Ports = Readonly<{ global: Table; clock: Clock; entropy: Entropy }>;
 
 export class Access {
   readonly #ports: Ports;
-  /** Keys the digests below, so that they mean nothing outside this process. */
+  /** Goes before what is digested, so that digests mean nothing outside this process. */
   readonly #digestKey: Uint8Array;
   readonly #decoy: StoredHash;
   readonly #remembered = new LRUCache<string, Remembered>({ max: REMEMBERED_MAX });
@@ -103,7 +103,7 @@ export class Access {
   }
 
   #digest({ user, password }: Credentials): Uint8Array {
-    return createHmac('sha256', this.#digestKey).update(`${user}:${password}`).digest();
+    return hash('sha256', concatBytes([this.#digestKey, utf8(`${user}:${password}`)]), 'buffer');
   }
 
   async #verify({ user, password }: Credentials): Promise<boolean> {

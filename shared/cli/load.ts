@@ -14,6 +14,9 @@ import pLimit from 'p-limit';
 import { type Client, RefusedError } from '#api/client.ts';
 import { isStoreError, StoreError } from '#base/errors.ts';
 import { type JsonObject, parseJson } from '#base/json.ts';
+import { openClock } from '#local/clock.ts';
+import { systemEntropy } from '#local/entropy.ts';
+import { retry } from '#ports/retry.ts';
 import { wholeNumber } from './arguments.ts';
 import { type ConnectionOptions, connect, speaking, withConnection } from './connection.ts';
 
@@ -22,8 +25,14 @@ type Options = ConnectionOptions &
 
 /** A batch is sent early at this size, well below the server's 64 MB. */
 const BATCH_CHARACTERS_MAX = 16 * 1024 * 1024;
-/** 1 + 2 + 4 + 8 + 16 s: longer than a compaction that makes the server shed load. */
-const ATTEMPTS_MAX = 6;
+/** Up to 0.5, 1, 2, 4, 8 and 16 s: longer than it takes a busy server to catch up. */
+const RETRIES = {
+  codes: ['OVERLOADED', 'UNCERTAIN'],
+  attemptsMax: 7,
+  firstDelayMs: 500,
+  delayMaxMs: 16_000,
+} as const;
+const WORLD = { clock: openClock(), entropy: systemEntropy };
 
 type Batch = Readonly<{ rows: readonly JsonObject[]; firstLine: number; lastLine: number }>;
 
@@ -139,21 +148,23 @@ async function send(
   { rows, firstLine, lastLine }: Batch,
   run: string,
 ): Promise<void> {
-  for (let attempt = 1; ; attempt++) {
-    try {
-      await client.call(path, { collectionName, data: rows }, `load-${run}-${firstLine}`);
-      return;
-    } catch (error) {
-      const later =
-        (error instanceof RefusedError && error.retry === 'later') ||
-        isStoreError(error, 'UNCERTAIN');
-      if (!later || attempt === ATTEMPTS_MAX) {
-        console.error(`\nlines ${firstLine} to ${lastLine} were not acknowledged`);
-        throw error;
-      }
-      await new Promise((resolve) => setTimeout(resolve, 1000 * 2 ** (attempt - 1)));
-    }
+  const body = { collectionName, data: rows };
+  try {
+    await retry(WORLD, RETRIES, async () => {
+      await client.call(path, body, `load-${run}-${firstLine}`).catch(throwRetryable);
+    });
+  } catch (error) {
+    console.error(`\nlines ${firstLine} to ${lastLine} were not acknowledged`);
+    throw isStoreError(error) && error.cause instanceof RefusedError ? error.cause : error;
   }
+}
+
+/** What the server says may work later becomes what `retry` knows; anything else is passed on. */
+function throwRetryable(error: unknown): never {
+  if (error instanceof RefusedError && error.retry === 'later') {
+    throw new StoreError('OVERLOADED', error.message, { cause: error });
+  }
+  throw error;
 }
 
 /** The quick form of create, with what the first row shows. */

@@ -12,7 +12,7 @@ import { addSum, formatSum, parseSum, type SetSum } from '#base/setsum.ts';
 import { commitManifest, isOutdated } from '#manifest/commit.ts';
 import type { Manifest } from '#manifest/format.ts';
 import { type ManifestCache, readManifest } from '#manifest/head.ts';
-import { contentKeys, RETIRED_MAX, retire } from '#manifest/history.ts';
+import { contentKeys } from '#manifest/history.ts';
 import type { Clock } from '#ports/clock.ts';
 import type { Entropy } from '#ports/entropy.ts';
 import type { LogEntry } from '#ports/log.ts';
@@ -36,6 +36,7 @@ import {
 import { foldLevelZero, isEffectiveWrite, type LevelZero } from './level-zero.ts';
 import { segmentKey } from './product.ts';
 import type { RecordIds } from './record-ids.ts';
+import { canRetire, retireKeys } from './retired.ts';
 
 export type ApplyPorts = Readonly<{
   objects: ObjectStore;
@@ -231,7 +232,7 @@ const plus = (sum: string, added: SetSum): string => {
 function withoutContent(current: Manifest, atMs: number): Manifest {
   const { sums } = current;
   const nothing = { ...sums, out: sums.in, held: formatSum(new Uint32Array(8)) };
-  return retire({ ...current, segments: [], sums: nothing }, contentKeys(current), atMs);
+  return retireKeys({ ...current, segments: [], sums: nothing }, contentKeys(current), atMs);
 }
 
 /**
@@ -247,8 +248,8 @@ function withinWindow(next: Manifest, atMs: number): Manifest {
   const gone = next.idWindow
     .filter(({ key, logTimeMs }) => logTimeMs < oldestMs && !held.has(key))
     .map(({ key }) => key);
-  const room = next.retired.length + gone.length <= RETIRED_MAX;
-  return retire({ ...next, idWindow: kept }, room ? gone : [], atMs);
+  const shorter = { ...next, idWindow: kept };
+  return canRetire(next, gone.length, atMs) ? retireKeys(shorter, gone, atMs) : shorter;
 }
 
 /** What a crash before the end of an earlier call may have left undone; harmless to repeat. */

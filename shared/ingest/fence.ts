@@ -7,15 +7,17 @@
  * id and number are in the gate, so that any number of appends has one effect.
  */
 import { isStoreError, StoreError } from '#base/errors.ts';
+import { parsePosition } from '#base/position.ts';
 import { readManifest } from '#manifest/head.ts';
 import type { Clock } from '#ports/clock.ts';
 import type { Entropy } from '#ports/entropy.ts';
-import type { Log } from '#ports/log.ts';
+import type { Log, Sequence } from '#ports/log.ts';
 import type { ObjectStore } from '#ports/object-store.ts';
 import type { Table } from '#ports/table.ts';
 import { fenceRecord, type Gate, type Raise, raiseGate, readGate, settleGate } from '#wal/gate.ts';
 import { encodeRecord } from '#wal/record-codec.ts';
 import { type ShardId, shardName } from '#wal/shard.ts';
+import { newestTail } from '#wal/tail.ts';
 import { randomRecordId } from './idempotency.ts';
 
 export type GatePorts = Readonly<{ objects: ObjectStore; log: Log; table: Table; clock: Clock }>;
@@ -126,13 +128,29 @@ export async function ensureFence(ports: GatePorts, shard: ShardId, gate: Gate):
   }
 }
 
-async function appendFence({ log }: GatePorts, shard: ShardId, gate: Gate): Promise<void> {
+async function appendFence(ports: GatePorts, shard: ShardId, gate: Gate): Promise<void> {
   const record = fenceRecord(gate, shard, NEVER);
   if (record === undefined) return;
+  const after = await floorOf(ports, shard, gate);
   try {
-    await log.append(shardName(shard), encodeRecord(record));
+    const options = after === undefined ? {} : { after };
+    await ports.log.append(shardName(shard), encodeRecord(record), options);
   } catch (error) {
     // Whether it is in the log or not, the wait that follows finds out and appends it again.
     if (!isStoreError(error, 'UNCERTAIN', 'OVERLOADED')) throw error;
   }
+}
+
+/**
+ * Behind every write that was acknowledged and is not applied yet: a fence must not void one. The
+ * first fence in another log knows nothing of that log's sequences.
+ */
+async function floorOf(
+  { table }: GatePorts,
+  shard: ShardId,
+  { underWay }: Gate,
+): Promise<Sequence | undefined> {
+  if (underWay?.action === 'promote' || underWay?.action === 'generation') return undefined;
+  const newest = await newestTail(table, shard);
+  return newest === undefined ? undefined : parsePosition(newest.position).sequence;
 }

@@ -5,6 +5,8 @@
  * payloads whose age proves that apply is past them. Orphans of crashes and the objects of dropped
  * collections stay where they are until the whole of collect is built.
  */
+import { SKEW_MS } from '#ingest/deadline.ts';
+import { RETIRED_MS_MIN } from '#ingest/retired.ts';
 import { commitManifest } from '#manifest/commit.ts';
 import type { Manifest } from '#manifest/format.ts';
 import { type ManifestCache, readManifest } from '#manifest/head.ts';
@@ -25,8 +27,6 @@ export type CollectPorts = Readonly<{
   manifests?: ManifestCache | undefined;
 }>;
 
-/** The longest possible read is a function's 15 minutes; twice that, since clocks may differ. */
-const READ_MS_MAX = 30 * 60_000;
 /** Ten deadlines of a minute: a record that names an older payload is applied or void (DESIGN 4.6). */
 const PAYLOAD_MS_MAX = 10 * 60_000;
 /** Objects deleted in one call; the next call goes on. */
@@ -54,7 +54,7 @@ async function collectRetired(
   shard: ShardId,
   manifest: Manifest,
 ): Promise<number> {
-  const dueMs = ports.clock.nowMs() - READ_MS_MAX;
+  const dueMs = ports.clock.nowMs() - RETIRED_MS_MIN - SKEW_MS;
   const reachable = reachableKeys(manifest);
   const due = manifest.retired
     .filter(({ key, atMs }) => atMs < dueMs && !reachable.has(key))

@@ -10,10 +10,10 @@
 import { formatSum, parseSum, type SetSum, subtractSum, sumOf } from '#base/setsum.ts';
 import type { Collection } from '#catalog/collection.ts';
 import { segmentKey } from '#ingest/product.ts';
+import { canRetire, retireKeys } from '#ingest/retired.ts';
 import { commitManifest, isOutdated } from '#manifest/commit.ts';
 import type { Manifest } from '#manifest/format.ts';
 import { type ManifestCache, readManifest } from '#manifest/head.ts';
-import { RETIRED_MAX, retire } from '#manifest/history.ts';
 import type { Clock } from '#ports/clock.ts';
 import type { Entropy } from '#ports/entropy.ts';
 import type { ObjectStore } from '#ports/object-store.ts';
@@ -121,16 +121,16 @@ async function pick(
 
 /** Rewriting waits for collect where the list of retired objects is full, and says so. */
 function hasRoom(
-  { telemetry }: MergePorts,
+  { telemetry, clock }: MergePorts,
   shard: ShardId,
-  { retired }: Manifest,
+  manifest: Manifest,
   { inputs }: Merge,
 ): boolean {
-  if (retired.length + keysOf(inputs).length <= RETIRED_MAX) return true;
+  if (canRetire(manifest, keysOf(inputs).length, clock.nowMs())) return true;
   telemetry.count('compact_waits_total');
   telemetry.event('warn', 'compact-waits-for-collect', {
     shard: shardName(shard),
-    retired: retired.length,
+    retired: manifest.retired.length,
   });
   return false;
 }
@@ -194,7 +194,7 @@ function replaceInputs(current: Manifest, replacement: Replacement): Manifest | 
       out: formatSum(sumOf(parseSum(current.sums.out), merged.dropped)),
     },
   };
-  return retire(next, keysOf(merge.inputs), atMs);
+  return retireKeys(next, keysOf(merge.inputs), atMs);
 }
 
 function minus(sum: string, dropped: SetSum): string {

@@ -7,10 +7,10 @@
 import { assert } from '#base/assert.ts';
 import type { Collection } from '#catalog/collection.ts';
 import { graphKey } from '#ingest/product.ts';
+import { canRetire, retireKeys } from '#ingest/retired.ts';
 import { commitManifest, isOutdated } from '#manifest/commit.ts';
 import type { Manifest } from '#manifest/format.ts';
 import { type ManifestCache, readManifest } from '#manifest/head.ts';
-import { RETIRED_MAX, retire } from '#manifest/history.ts';
 import type { Clock } from '#ports/clock.ts';
 import type { Entropy } from '#ports/entropy.ts';
 import type { ObjectStore } from '#ports/object-store.ts';
@@ -60,9 +60,8 @@ export async function indexShard(
   const { manifest } = await readManifest(ports, shard);
   const { available } = await graphSupport();
   const work = pickGraphs(manifest, policy, wantedGraphs(collection), available);
-  if (work === undefined || manifest.retired.length + work.stale.length > RETIRED_MAX) {
-    return undefined;
-  }
+  if (work === undefined) return undefined;
+  if (!canRetire(manifest, work.stale.length, ports.clock.nowMs())) return undefined;
   return await withLease(ports, `index/${shardName(shard)}`, () =>
     run(ports, shard, manifest, work),
   );
@@ -160,5 +159,5 @@ function exchange(
       entry === segment ? { ...entry, auxiliary } : entry,
     ),
   };
-  return retire(next, removed, atMs);
+  return retireKeys(next, removed, atMs);
 }

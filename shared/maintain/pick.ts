@@ -11,6 +11,7 @@
  * is by far the dearest part (500 to 1,300 rows a second), so the larger fan-out it is.
  */
 import type { Manifest } from '#manifest/format.ts';
+import { GRAPH_ROWS_MIN } from '#segment/build.ts';
 import type { AuxiliaryEntry, SegmentEntry } from '#segment/entry.ts';
 import type { WantedGraph } from './wanted.ts';
 
@@ -31,13 +32,6 @@ export type CompactPolicy = Readonly<{
   /** A shard that was written to this long ago is idle: its segments may be merged more eagerly. */
   idleMs: number;
 }>;
-
-/**
- * A graph search costs as much as 720 comparisons of an exact scan (query/plan.ts) and building one
- * a millisecond a row: below 4,096 rows the scan takes 4.5 ms at 768 dimensions, and such segments
- * are merged into larger ones anyway.
- */
-export const GRAPH_ROWS_MIN = 4096;
 
 export const COMPACT_POLICY: CompactPolicy = {
   levelZeroRows: 16_384,

@@ -1,6 +1,7 @@
 /** What a collection consists of: numbers for `describe` and `get_stats`, parts for inspection. */
 import type { RecordPosition } from '#base/position.ts';
 import type { CollectionSchema, Metric } from '#schema/field.ts';
+import { GRAPH_ROWS_MIN } from '#segment/build.ts';
 import type { SectionCache } from '#segment/cache.ts';
 import { loadedGraph } from '#segment/graph.ts';
 import { graphEntry } from './graphs.ts';
@@ -21,22 +22,27 @@ export type FieldCoverage = Readonly<{
   fieldId: number;
   totalRows: number;
   /**
-   * Vector fields: rows of segments with a graph. Scalar fields: rows of segments, whose column
-   * statistics and key index are all the index there is.
+   * Vector fields: rows of segments that are as they will stay, with a graph or too small for one.
+   * Scalar fields: rows of segments, whose column statistics and key index are all there is.
    */
   indexedRows: number;
+  /** Rows of the tail, of level 0, and of segments whose graph has yet to be built. */
   pendingRows: number;
   /** Vector fields: graphs built, and how many of them are in memory here now. */
   graphs: number;
   graphsLoaded: number;
 }>;
 
-/** @param metrics by field id, of the vector fields that have an index */
+/**
+ * @param metrics by field id, of the vector fields whose index asks for graphs
+ * @param buildable whether graphs can be built here at all; without, no row waits for one
+ */
 export function coverageOf(
   schema: CollectionSchema,
   metrics: ReadonlyMap<number, Metric>,
   views: readonly ShardView[],
   cache: SectionCache,
+  buildable: boolean,
 ): Coverage {
   const sources = views.flatMap((view) => view.sources);
   const rows = sources.reduce((sum, { source, deadRows }) => sum + source.rows - deadRows, 0);
@@ -53,8 +59,10 @@ export function coverageOf(
         if (field.type !== 'FloatVector') indexedRows += source.rows - deadRows;
         else {
           const graph = graphEntry(segment.entry, field, metrics.get(field.id));
+          const wanted = buildable && metrics.has(field.id) && source.rows >= GRAPH_ROWS_MIN;
+          const settled = graph !== undefined || (segment.entry.level > 0 && !wanted);
+          if (settled) indexedRows += source.rows - deadRows;
           if (graph === undefined) continue;
-          indexedRows += source.rows - deadRows;
           graphs += 1;
           if (loadedGraph(graph, cache) !== undefined) graphsLoaded += 1;
         }

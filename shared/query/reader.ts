@@ -21,6 +21,7 @@ import type { Telemetry } from '#ports/telemetry.ts';
 import type { Key } from '#schema/column.ts';
 import { type Field, type Metric, vectorFields } from '#schema/field.ts';
 import { SectionCache } from '#segment/cache.ts';
+import { graphSupport } from '#segment/graph.ts';
 import { shardName } from '#wal/shard.ts';
 import type { Scope } from './allowed.ts';
 import { type Coverage, coverageOf, type ShardSnapshot, snapshotOf } from './coverage.ts';
@@ -252,11 +253,12 @@ export class Reader {
   async coverage(collection: Collection, deadlineMs: number): Promise<Coverage> {
     const views = await this.#views(collection, { deadlineMs });
     const metrics = new Map(
-      collection.indexes.flatMap(({ fieldId, metric }) =>
-        metric === undefined ? [] : [[fieldId, metric] as const],
+      collection.indexes.flatMap(({ fieldId, metric, indexType }) =>
+        metric === undefined || indexType === 'FLAT' ? [] : [[fieldId, metric] as const],
       ),
     );
-    return coverageOf(collection.schema, metrics, views, this.#cache);
+    const { available } = await graphSupport();
+    return coverageOf(collection.schema, metrics, views, this.#cache, available);
   }
 
   /** What each shard consists of. */

@@ -52,7 +52,9 @@ type Form = Pick<NewCollection, 'schema' | 'indexes' | 'loaded'>;
 
 function quickForm(request: CreateCollectionRequest, params: JsonMembers): Form {
   if (request.dimension === undefined) {
-    refuse('dimension is required for quickly create collection(default metric type: COSINE)');
+    refuse(
+      'dimension is required for quickly create collection(default metric type: COSINE), or schema.fields',
+    );
   }
   if ((request.schema?.functions?.length ?? 0) > 0) {
     refuse('functions are not allowed for quickly create collection; define schema.fields');

@@ -38,7 +38,7 @@ async function fenceDropped(ports: DropParts['ports'], shard: ShardId): Promise<
   }
 }
 
-/** Finishes what a crash left half dropped; before the first request is served. */
+/** Finishes what a crash left half dropped, and says how many; at start. */
 export async function finishDrops(parts: DropParts): Promise<number> {
   const unfinished = await parts.catalog.unfinishedDrops();
   for (const collection of unfinished) await dropCollection(parts, collection);

@@ -5,8 +5,8 @@ import { BASE_PATH } from '#api/routes.ts';
 import { StoreError } from '#base/errors.ts';
 import type { JsonOut } from '#base/json.ts';
 import type { Collection, Index } from '#catalog/collection.ts';
-import { GRAPH_ROWS_MIN } from '#maintain/pick.ts';
 import type { FieldCoverage } from '#query/coverage.ts';
+import { GRAPH_ROWS_MIN } from '#segment/build.ts';
 import { type EngineParts, findCollection } from './engine.ts';
 import { addIndexes, defineIndex } from './indexes.ts';
 import { type Routes, readRoute, writeRoute } from './route.ts';
@@ -69,13 +69,14 @@ function withoutIndex(collection: Collection, name: string): Collection | undefi
 /**
  * Milvus's shape, without the settings that Sterna lacks.
  *
- * Pending rows are those that searches compare one by one. FLAT asks for just that, so it has none.
- * Where fewer are left than the smallest graph holds nothing waits to be built: the state is Finished,
- * so that a client that waits for it does not wait for ever.
+ * Pending rows are those whose place is not final: in the tail, at level 0, or in a segment whose graph
+ * has yet to be built. All of them are searched all the same, one by one; FLAT asks for just that, so it
+ * has none. Where fewer are left than the smallest graph holds the state is Finished, so that a client
+ * that waits for it does not wait for a trickle of writes.
  */
 function describeIndex(index: Index, covered: FieldCoverage | undefined): JsonOut {
-  const { totalRows = 0, pendingRows: withoutGraph = 0 } = covered ?? {};
-  const pendingRows = index.indexType === 'FLAT' ? 0 : withoutGraph;
+  const { totalRows = 0, pendingRows: waiting = 0 } = covered ?? {};
+  const pendingRows = index.indexType === 'FLAT' ? 0 : waiting;
   return {
     indexName: index.indexName,
     fieldName: index.fieldName,

@@ -7,9 +7,8 @@ import * as z from 'zod';
 import { CollectionName, DatabaseName } from '#api/names.ts';
 import type { JsonOut } from '#base/json.ts';
 import type { Collection } from '#catalog/collection.ts';
-import type { SegmentEntry } from '#segment/entry.ts';
+import type { SegmentSnapshot } from '#query/coverage.ts';
 import type { EngineParts } from './engine.ts';
-import { observeShards } from './progress.ts';
 import { databaseOf, type Routes, readRoute } from './route.ts';
 
 const InspectRequest = z.object({
@@ -27,57 +26,39 @@ export const inspectRoutes = (engine: EngineParts): Routes => ({
     const found: JsonOut[] = [];
     // One after the other: an operator's look must not compete with reads.
     for (const name of names) {
-      found.push(
-        await inspectCollection(engine, await engine.catalog.findCollection(dbName, name)),
-      );
+      const collection = await engine.catalog.findCollection(dbName, name);
+      found.push(await inspectCollection(engine, collection, context.deadlineMs));
     }
     return { data: found };
   }),
 });
 
-async function inspectCollection(engine: EngineParts, collection: Collection): Promise<JsonOut> {
-  const observed = await observeShards(engine, collection);
+async function inspectCollection(
+  { reader }: EngineParts,
+  collection: Collection,
+  deadlineMs: number,
+): Promise<JsonOut> {
+  const shards = await reader.snapshotView(collection, deadlineMs);
   return {
     collectionName: collection.collectionName,
     collectionID: collection.collectionId,
     loaded: collection.loaded,
     schemaVersion: collection.schema.version,
-    shards: observed.map(({ gateNumber, head, tail }, shard) => {
-      const { manifest, objectKey } = head;
-      const pending = tail.filter(({ position }) => position > manifest.applied);
-      return {
-        shard,
-        manifest: manifest.version,
-        object: objectKey ?? 'inline',
-        epoch: manifest.epoch,
-        generation: manifest.generation,
-        gate: gateNumber,
-        fence: manifest.fenceNumber,
-        state: manifest.state,
-        applied: manifest.applied,
-        logTimeMs: manifest.logTimeMs,
-        tailRecords: pending.length,
-        tailRows: pending.reduce((sum, { rows }) => sum + rows, 0),
-        archives: manifest.idWindow.length,
-        sumIn: manifest.sums.in,
-        segments: manifest.segments.map(inspectSegment),
-      };
-    }),
+    shards: shards.map(({ sums, tail, segments, ...facts }) => ({
+      ...facts,
+      sumIn: sums.in,
+      sumHeld: sums.held,
+      sumOut: sums.out,
+      tailRecords: tail.records,
+      tailRows: tail.rows,
+      segments: segments.map(({ key, graphs, ...segment }) => ({
+        segment: key.split('/').at(-1) ?? key,
+        ...segment,
+        graph: graphs.map(graphSentence).join('; '),
+      })),
+    })),
   };
 }
 
-const inspectSegment = (entry: SegmentEntry): JsonOut => ({
-  segment: entry.key.split('/').at(-1) ?? entry.key,
-  level: entry.level,
-  rows: entry.rows,
-  tombstones: entry.tombstones,
-  sizeBytes: entry.sizeBytes,
-  graphs: entry.auxiliary
-    .filter(({ kind }) => kind === 'graph')
-    .map(
-      ({ fieldId, facts, sizeBytes }) => `field ${fieldId}, ${facts['metric']}, ${sizeBytes} bytes`,
-    )
-    .join('; '),
-  from: entry.positionRange?.min ?? '',
-  to: entry.positionRange?.max ?? '',
-});
+const graphSentence = (graph: SegmentSnapshot['graphs'][number]): string =>
+  `field ${graph.fieldId}, ${graph.metric}, ${graph.sizeBytes} bytes, ${graph.loaded ? 'in memory' : 'not in memory'}`;

@@ -38,6 +38,8 @@ const PREFIX = 'tail/';
 const PAGE_ROWS = 1000;
 /** 64 pages of 1,000 rows are 512 MiB of inline payloads at worst; admission stops far below. */
 const PAGES_MAX = 64;
+/** Deletes that share a flush of a local table, or a few milliseconds of a remote one. */
+const DELETES_AT_ONCE = 64;
 
 /** Putting the same entry again changes nothing. @throws StoreError `UNCERTAIN` */
 export async function putTail(table: Table, shard: ShardId, entry: TailEntry): Promise<void> {
@@ -115,7 +117,10 @@ export async function sweepTail(
   // No record position begins with another, so `~`, above every digit, ends right behind `through`.
   const before = `${PREFIX}${through}~`;
   const rows = await table.query(shardName(shard), { prefix: PREFIX, before, limit });
-  for (const { partition, sort } of rows) await table.delete({ partition, sort });
+  for (let at = 0; at < rows.length; at += DELETES_AT_ONCE) {
+    const some = rows.slice(at, at + DELETES_AT_ONCE);
+    await Promise.all(some.map(({ partition, sort }) => table.delete({ partition, sort })));
+  }
   return rows.length;
 }
 

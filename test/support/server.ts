@@ -39,7 +39,14 @@ export const ROOT = 'Bearer root:Milvus';
 
 export async function startServer(options: StartOptions = {}): Promise<TestServer> {
   const dir = options.dir ?? (await mkdtemp(join(tmpdir(), 'sterna-test-')));
-  const sterna = await startSterna({ logLevel: 'error', ...options, dir, port: 0 });
+  const sterna = await startSterna({
+    logLevel: 'error',
+    ...options,
+    // Nobody waits for a batch to fill in a test.
+    pace: { applyLingerMs: 20, ...options.pace },
+    dir,
+    port: 0,
+  });
   const call = callerOf(sterna.url);
   return {
     url: sterna.url,
