@@ -7,7 +7,13 @@
 import { createRequire } from 'node:module';
 import { type Dataset, loadDocsLsa, rowOf } from './support/dataset.ts';
 import { median, quantile, report, spread } from './support/report.ts';
-import { type Call, openConnection, startServer, untilIndexed } from './support/server.ts';
+import {
+  type Call,
+  openConnection,
+  startServer,
+  untilIndexed,
+  untilSettled,
+} from './support/server.ts';
 
 const ROUNDS = 5;
 const QUERIES_PER_ROUND = 400;
@@ -27,6 +33,8 @@ async function main(): Promise<void> {
   try {
     await fill(call, 'docs', 'AUTOINDEX', data);
     await fill(call, 'docs_flat', 'FLAT', data);
+    const first = Array.from(rowOf(data.queries, data.dim, 0));
+    await untilSettled(call, { collectionName: 'docs', data: [first], limit: 1 });
     const library = buildLibrary(data);
     const contenders: [string, number, Search][] = [
       ['hnswlib-node in process', 1, library],

@@ -123,3 +123,29 @@ export async function untilIndexed(
   }
   throw new Error(`${collectionName} was not indexed within an hour`);
 }
+
+type Explained = Readonly<{ rows: number; method: string }>;
+
+/**
+ * Waits until searches are as they will stay: large segments by graph, and nothing merged any more for
+ * 40 s, longer than a shard has to be idle before its segments are merged once again.
+ */
+export async function untilSettled(call: Call, searchBody: object): Promise<void> {
+  let last = '';
+  let sinceMs = performance.now();
+  for (let round = 0; round < 36_000; round++) {
+    const reply = JSON.parse(
+      await call('/entities/search', JSON.stringify({ ...searchBody, explain: true })),
+    ) as { explain: { segments: readonly Explained[] } };
+    const { segments } = reply.explain;
+    const graphs = segments.every(({ rows, method }) => rows < 4096 || method === 'graph');
+    const shape = JSON.stringify(segments.map(({ rows }) => rows));
+    if (shape !== last || !graphs) {
+      last = shape;
+      sinceMs = performance.now();
+    }
+    if (performance.now() - sinceMs > 40_000) return;
+    await new Promise((resolve) => setTimeout(resolve, 500));
+  }
+  throw new Error('searches did not settle within hours');
+}

@@ -183,7 +183,9 @@ export class ByteReader {
     throw new StoreError('DATA_CORRUPT', `${this.#what}: ${message} at byte ${this.#at}`);
   }
 
+  /** A count that was itself read may be anything, negative after a shift included. */
   #take(count: number): number {
+    if (!Number.isSafeInteger(count) || count < 0) this.fail(`${count} bytes asked for`);
     if (count > this.remaining) this.fail(`ends ${count - this.remaining} bytes early`);
     const at = this.#at;
     this.#at += count;

@@ -29,17 +29,19 @@ const SINGLE_WRITES = 24;
 const CLIENTS = 8;
 const WRITES_PER_CLIENT = 25;
 
+/** Tracing may be forbidden on a developer's machine, never where CI is set. */
 const obstacle = whyNoTrace();
-if (obstacle !== undefined && process.env['CI'] === undefined) {
+const skipped = obstacle !== undefined && process.env['CI'] === undefined;
+if (skipped) {
   console.error(`\n  NOT TESTED: whether acknowledgements wait for the disk. ${obstacle}\n`);
 }
-const traced = test.skipIf(obstacle !== undefined && process.env['CI'] === undefined);
+const traced = test.skipIf(skipped);
 
 let dir = '';
 let markers = 0;
 
 beforeAll(async () => {
-  expect(obstacle, 'where CI is set, tracing is required').toBeUndefined();
+  if (!skipped) expect(obstacle, 'with CI set, tracing is required').toBeUndefined();
   dir = await mkdtemp(join(tmpdir(), 'sterna-trace-'));
 });
 afterEach(killLeftovers);
@@ -134,7 +136,6 @@ traced(
 
 const EXPECTED: Readonly<Record<Haste, readonly string[]>> = {
   'unflushed database': ['append flush', 'order', 'tail flush'],
-  'overlapping flush': ['append flush', 'order', 'tail flush'],
   'unflushed payload': ['payload flush'],
   'payload later': ['payload flush'],
   'tail row later': ['tail flush'],
@@ -143,7 +144,7 @@ const EXPECTED: Readonly<Record<Haste, readonly string[]>> = {
 traced.for(HASTES)('the trace shows it where a server is hasty: %s', async (haste) => {
   const name = haste.replaceAll(' ', '-');
   const file = join(dir, `trace-${name}`);
-  const server = await serve([SERVER, join(dir, name), '{}', haste], {
+  const server = await serve([SERVER, join(dir, name), 'usual', haste], {
     under: tracing(file),
   });
   await createCollection(server);

@@ -13,8 +13,6 @@ import type { EnginePorts } from '#runtime/embedded.ts';
 export const HASTES = [
   /** Log and table in an environment that leaves the flush to the system. */
   'unflushed database',
-  /** ... or as the library does unless told otherwise: the flush follows the promise. */
-  'overlapping flush',
   /** A payload's file gets its name before its bytes are flushed. */
   'unflushed payload',
   /** The log's record does not wait for its payload. */
@@ -31,9 +29,7 @@ const LATE_MS = 100;
 export function hastyPorts(ports: EnginePorts, haste: Haste, dir: string): EnginePorts {
   switch (haste) {
     case 'unflushed database':
-      return { ...ports, ...otherDatabase(ports, dir, { noSync: true }) };
-    case 'overlapping flush':
-      return { ...ports, ...otherDatabase(ports, dir, { overlappingSync: true }) };
+      return { ...ports, ...unflushedDatabase(ports, dir) };
     case 'unflushed payload':
       return withPut(ports, (key, bytes) => putUnflushed(dir, key, bytes));
     case 'payload later':
@@ -52,9 +48,9 @@ function unflushedDatabase(
   dir: string,
 ): Pick<EnginePorts, 'log' | 'table'> {
   const environment = open<Buffer, Buffer>({
-    path: join(dir, 'other'),
+    path: join(dir, 'unflushed'),
     noSubdir: false,
-    ...flushing,
+    noSync: true,
     encoding: 'binary',
     keyEncoding: 'binary',
     maxDbs: 8,

@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process';
 type Reply = Readonly<Record<string, unknown>>;
 
 export type KilledServer = Readonly<{
+  url: string;
   /** Lets the kill point count from now on. */
   arm(): void;
   kill(): void;
@@ -50,6 +51,7 @@ export async function startKillable(
     }
   };
   return {
+    url,
     arm: () => child.kill('SIGUSR2'),
     kill: () => child.kill('SIGKILL'),
     exited,

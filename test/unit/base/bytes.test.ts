@@ -88,6 +88,13 @@ describe('ByteWriter and ByteReader', () => {
       'not UTF-8',
     );
   });
+
+  it('never goes back, also for a count of bits that a shift made negative', () => {
+    const reader = new ByteReader(fromHex('f0ffff8f00'), 'bitmap');
+    const count = reader.u32();
+    expect(corrupt(() => reader.raw((count + 7) >> 3))).toContain('bytes asked for');
+    expect(reader.remaining).toBe(1);
+  });
 });
 
 describe('bytes', () => {
