@@ -7,6 +7,7 @@
  * (`graphs.ts`), so that merging, which relieves reads, never waits minutes for one, and no graph is
  * built for a segment that the next merge swallows.
  */
+import { releaseBytes } from '#base/bytes.ts';
 import { formatSum, parseSum, type SetSum, subtractSum, sumOf } from '#base/setsum.ts';
 import type { Collection } from '#catalog/collection.ts';
 import { segmentKey } from '#ingest/product.ts';
@@ -147,7 +148,10 @@ async function run(
   const others = base.segments.filter(({ key }) => !chosen.has(key));
   const merged = await mergeSegments(schema, merge.inputs.map(open), others.map(open), merge.level);
   const key = segmentKey(ports.entropy, shard, base.version, merge.level);
-  if (merged.segment !== undefined) await ports.objects.put(key, merged.segment.bytes);
+  if (merged.segment !== undefined) {
+    await ports.objects.put(key, merged.segment.bytes);
+    releaseBytes(merged.segment.bytes);
+  }
   const committed = await commit(ports, shard, { merge, merged, key, atMs: ports.clock.nowMs() });
   report(ports.telemetry, shard, merge, merged, committed);
   return { kind: merge.reason, inputs: merge.inputs.length, rows: merged.rows, committed };
@@ -222,7 +226,7 @@ function report(
     rows: merged.rows,
     droppedRows: merged.droppedRows,
     droppedTombstones: merged.droppedTombstones,
-    sizeBytes: merged.segment?.bytes.length ?? 0,
+    sizeBytes: merged.segment?.entry.sizeBytes ?? 0,
     committed,
   });
 }

@@ -5,6 +5,7 @@
  * exactly, so nothing ever waits for this, and where the graph library is missing nothing is built.
  */
 import { assert } from '#base/assert.ts';
+import { releaseBytes } from '#base/bytes.ts';
 import type { Collection } from '#catalog/collection.ts';
 import { graphKey } from '#ingest/product.ts';
 import { canRetire, retireKeys } from '#ingest/retired.ts';
@@ -28,7 +29,7 @@ import { withLease } from './lease.ts';
 import { COMPACT_POLICY, type CompactPolicy, type GraphWork, pickGraphs } from './pick.ts';
 import { type WantedGraph, wantedGraphs } from './wanted.ts';
 
-/** Builds a graph file, in a worker thread where the calling thread has to go on serving. */
+/** Builds a graph file, in a worker thread where the calling thread has to go on serving; may take the vectors' buffer. */
 export type RunGraph = (payload: GraphPayload) => Promise<GraphFile>;
 
 export type GraphPorts = Readonly<{
@@ -102,7 +103,7 @@ async function build(
   const cache = new SectionCache({ sectionBytesMax: 1, graphBytesMax: 1 });
   const reader = openSegment({ objects }, segment, cache);
   const valid = await reader.vectorValidity(field);
-  const vectors = new Float32Array(new SharedArrayBuffer(segment.rows * dim * 4));
+  const vectors = new Float32Array(segment.rows * dim);
   await reader.scanVectors(field, (values, firstRow) => vectors.set(values, firstRow * dim));
   const { bytes, entry } = await buildGraph(
     { vectors, dim, metric, valid, m, efConstruction, scratchDir },
@@ -110,6 +111,7 @@ async function build(
   );
   const key = graphKey(entropy, shard, base.version);
   await objects.put(key, bytes);
+  releaseBytes(bytes);
   return { ...entry, key, fieldId: field.id };
 }
 

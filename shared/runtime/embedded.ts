@@ -35,7 +35,7 @@ import type { Table } from '#ports/table.ts';
 import type { Telemetry } from '#ports/telemetry.ts';
 import { Reader } from '#query/reader.ts';
 import { type GraphSupport, graphSupport } from '#segment/graph.ts';
-import type { GraphFile } from '#segment/graph-worker.ts';
+import type { GraphFile, GraphPayload } from '#segment/graph-worker.ts';
 import { type ShardId, shardName } from '#wal/shard.ts';
 import { type Loop, startLoop } from './loop.ts';
 
@@ -95,7 +95,7 @@ const CONSUMER = 'apply';
 /** The log is looked at this often even where nothing wakes us. */
 const WAIT_MS = 1000;
 /** Decoded columns kept; a column larger than a share of it is read in pieces (see segment/cache). */
-const CACHE_BYTES = 256 * 1024 * 1024;
+const CACHE_BYTES = 128 * 1024 * 1024;
 const BUILD_GRAPH = 'build-graph';
 
 /** @throws StoreError `DIRECTORY_UNUSABLE`, `FORMAT_TOO_NEW` */
@@ -143,7 +143,8 @@ export async function openEmbedded(options: EngineOptions): Promise<Engine> {
         scratchDir,
         deadRows: new DeadRows(),
         // The worker runs graph-worker's only function, which returns a GraphFile.
-        runGraph: (payload) => workers.invoke(BUILD_GRAPH, payload) as Promise<GraphFile>,
+        runGraph: (payload) =>
+          workers.invoke(BUILD_GRAPH, payload, buffersOf(payload)) as Promise<GraphFile>,
       },
       catalog,
       pace,
@@ -180,6 +181,10 @@ async function applyLoops(ports: ConsumePorts, pace: Pace): Promise<readonly Loo
     });
   });
 }
+
+/** The vectors move to the worker: hundreds of MiB that need not be there twice. */
+const buffersOf = ({ vectors }: GraphPayload): readonly ArrayBuffer[] =>
+  vectors.buffer instanceof ArrayBuffer ? [vectors.buffer] : [];
 
 /** What a loop does to one shard; true where it should be asked again at once. */
 type ShardWork = (collection: Collection, shard: ShardId) => Promise<boolean>;

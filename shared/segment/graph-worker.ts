@@ -2,8 +2,7 @@
  * Builds a graph object as a file; made to run in a worker thread, for it computes for minutes
  * without a pause.
  *
- * Payload and answer are plain data. Vectors in a SharedArrayBuffer, such as the section of a segment
- * being written, are not copied. At most two further copies of the graph are alive at a time: the
+ * Payload and answer are plain data; the vectors' buffer can be transferred. At most two further copies of the graph are alive at a time: the
  * library's own, which is freed before the object is put together in memory.
  */
 import { mkdtemp, open, rm, stat, writeFile } from 'node:fs/promises';

@@ -27,9 +27,7 @@ const NOT_BUILT = ['group_by_field', 'search_iter_v2', 'iterator', 'search_iter_
 
 /** @throws StoreError `INVALID_ARGUMENT` naming the key; `UNSUPPORTED` */
 export function readSearchParams(map: JsonMembers = {}): SearchSettings {
-  const inner = map['params'];
-  const nested = typeof inner === 'object' && inner !== null && !Array.isArray(inner) ? inner : {};
-  const merged: JsonMembers = { ...map, ...nested };
+  const merged: JsonMembers = { ...map, ...nestedParams(map['params'] ?? {}) };
   for (const key of NOT_BUILT) refuseUnbuilt(merged, key);
   const metric = readText(merged, 'metricType', WHERE) || readText(merged, 'metric_type', WHERE);
   const radius = readNumber(merged, 'radius', WHERE);
@@ -43,8 +41,14 @@ export function readSearchParams(map: JsonMembers = {}): SearchSettings {
     ...within('level', readInteger(merged, 'level', WHERE), 1, 10),
     ...given('radius', radius),
     ...given('rangeFilter', rangeFilter),
-    ...within('roundDecimal', readInteger(merged, 'round_decimal', WHERE), -1, 6),
+    ...within('roundDecimal', readInteger(merged, 'round_decimal', WHERE), -1, 6, 'round_decimal'),
   };
+}
+
+/** Passing over settings that cannot be read would answer another question. */
+function nestedParams(inner: unknown): object {
+  if (typeof inner === 'object' && inner !== null && !Array.isArray(inner)) return inner;
+  throw new StoreError('INVALID_ARGUMENT', `${WHERE}.params: expected an object`);
 }
 
 function refuseUnbuilt(map: JsonMembers, key: string): void {
@@ -58,10 +62,17 @@ const given = <K extends string>(key: K, value: number | undefined): { [key in K
   // One member, of that name.
   value === undefined ? {} : ({ [key]: value } as { [key in K]?: number });
 
-function within<K extends string>(key: K, value: number | undefined, min: number, max: number) {
+/** @param name what the request calls it */
+function within<K extends string>(
+  key: K,
+  value: number | undefined,
+  min: number,
+  max: number,
+  name: string = key,
+) {
   if (value === undefined || (value >= min && value <= max)) return given(key, value);
   throw new StoreError(
     'INVALID_ARGUMENT',
-    `${WHERE}.${key}: expected ${min} to ${max}, found ${value}`,
+    `${WHERE}.${name}: expected ${min} to ${max}, found ${value}`,
   );
 }

@@ -21,14 +21,15 @@ export class MemoryObjectStore implements ObjectStore {
   async put(key: string, bytes: Uint8Array): Promise<void> {
     checkObjectKey(key);
     this.#checkFolders(key);
-    this.#store(key, bytes.slice());
+    // Not `slice`, which for a Buffer shares the memory: the caller may do with its bytes what it likes.
+    this.#store(key, new Uint8Array(bytes));
   }
 
   async get(key: string, range?: ByteRange): Promise<Uint8Array> {
     checkObjectKey(key);
     if (range !== undefined) checkByteRange(range);
     const { bytes } = this.#find(key);
-    if (range === undefined) return bytes.slice();
+    if (range === undefined) return new Uint8Array(bytes);
     if (range.offset + range.length > bytes.length) {
       throw new StoreError(
         'DATA_CORRUPT',

@@ -287,7 +287,7 @@ describe('refused', () => {
       why: 'round_decimal 7',
       body: { searchParams: { round_decimal: 7 } },
       code: 1100,
-      says: 'roundDecimal',
+      says: 'round_decimal',
     },
     {
       why: 'searchParams that are a list',

@@ -10,7 +10,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pLimit from 'p-limit';
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { must } from '#base/assert.ts';
 import {
   type Anatomy,
@@ -34,7 +34,7 @@ const LARGE_TEXT = 6000;
 /** More level-0 segments than a manifest of 3,840 bytes can name. */
 const MANIFEST_SEGMENTS = 24;
 /** At least as many as an object has sections. */
-const SECTIONS = 20;
+const SECTIONS = 16;
 /** Narrow enough that a graph of {@link ROWS} rows is cheaper than a scan of them. */
 const EF = 16;
 
@@ -51,6 +51,8 @@ type Row = Readonly<{ id: number; n: number; text: string; vector: readonly numb
 type Verdict = 'right' | 'refused';
 
 let dir = '';
+/** Filled, and not restarted before the damage: a start applies what is in the tail. */
+let server: ServerProcess | undefined;
 let victims: readonly Victim[] = [];
 let anatomy: ReadonlyMap<string, Anatomy> = new Map();
 /** What was there before the damage. */
@@ -61,10 +63,11 @@ beforeAll(async () => {
   dir = await mkdtemp(join(tmpdir(), 'sterna-corruption-'));
   victims = chooseVictims();
   await fill();
-  anatomy = await dissect(dir);
 }, 120_000);
-afterEach(killLeftovers);
-afterAll(() => rm(dir, { recursive: true, force: true }));
+afterAll(async () => {
+  await killLeftovers();
+  await rm(dir, { recursive: true, force: true });
+});
 
 function chooseVictims(): readonly Victim[] {
   const victims: Victim[] = [];
@@ -75,7 +78,9 @@ function chooseVictims(): readonly Victim[] {
   };
   for (const kind of KINDS) {
     add(kind, undefined);
-    for (const { name } of DAMAGES) add(kind, name);
+    for (const { name, kinds } of DAMAGES) {
+      if (kinds === undefined || kinds.includes(kind)) add(kind, name);
+    }
   }
   for (const kind of ['level 0', 'level 1'] as const) {
     for (let section = 0; section < SECTIONS; section++) add(kind, `section ${section}`, section);
@@ -90,11 +95,13 @@ function rowsOf(seed: number, kind: Kind): readonly Row[] {
     id,
     n: (id * 7 + seed) % 100,
     text: `row ${id} of collection ${seed} `.padEnd(length, `${id}/${seed} `),
-    vector: Array.from({ length: DIM }, (_, axis) =>
-      Math.fround(Math.sin((seed + 1) * 1000 + id * DIM + axis)),
-    ),
+    vector: Array.from({ length: DIM }, (_, axis) => quarter(seed, id, axis)),
   }));
 }
+
+/** Multiples of 1/4 from -16 to 16: exact as float32, and so are the distances between such vectors. */
+const quarter = (seed: number, id: number, axis: number): number =>
+  ((Math.imul(seed * 1_000_003 + id * 1009 + axis + 1, 2_654_435_761) >>> 25) - 64) / 4;
 
 /** Each kind under the pace at which its objects come to be and stay. */
 async function fill(): Promise<void> {
@@ -112,9 +119,9 @@ async function fill(): Promise<void> {
   await each(of('level 0'), (victim) => insert(applying, victim, 1));
   await each(of('manifest'), (victim) => insert(applying, victim, MANIFEST_SEGMENTS));
   await applying.stop();
-  const writing = await serve([SERVER, dir, 'no apply']);
+  server = await serve([SERVER, dir, 'no apply']);
+  const writing = server;
   await each(of('payload'), (victim) => insert(writing, victim, 0));
-  await writing.kill();
 }
 
 const each = async (
@@ -180,9 +187,8 @@ const whole = ({ id, n, text, vector }: Row | Envelope) => ({ id, n, text, vecto
 const byId = <T extends { id: number }>(rows: readonly T[]): readonly T[] =>
   [...rows].sort((a, b) => a.id - b.id);
 
-/** A distance as float32 arithmetic may give it. */
 const distance = (a: readonly number[], b: readonly number[]): number =>
-  Number(a.reduce((sum, value, axis) => sum + (value - (b[axis] ?? 0)) ** 2, 0).toPrecision(4));
+  a.reduce((sum, value, axis) => sum + (value - (b[axis] ?? 0)) ** 2, 0);
 
 const QUESTIONS: readonly Question[] = [
   {
@@ -221,8 +227,7 @@ const QUESTIONS: readonly Question[] = [
       outputFields: ['id', 'n', 'text', 'vector'],
     }),
     truth: ({ rows }) => rows.slice(7, 8).map((row) => ({ ...whole(row), distance: 0 })),
-    seen: (data) =>
-      data.map((row) => ({ ...whole(row), distance: Number(row['distance'].toPrecision(4)) })),
+    seen: (data) => data.map((row) => ({ ...whole(row), distance: row['distance'] })),
   },
   {
     ask: 'search',
@@ -235,8 +240,7 @@ const QUESTIONS: readonly Question[] = [
         .sort((a, b) => a.distance - b.distance)
         .slice(0, 5);
     },
-    seen: (data) =>
-      data.map((row) => ({ id: row['id'], distance: Number(row['distance'].toPrecision(4)) })),
+    seen: (data) => data.map((row) => ({ id: row['id'], distance: row['distance'] })),
   },
 ];
 
@@ -251,12 +255,27 @@ async function ask(server: ServerProcess, victim: Victim, question: Question): P
     expect(question.seen(reply.data), about).toEqual(question.truth(victim));
     return 'right';
   }
-  expect(reply, about).not.toHaveProperty('data');
-  expect(reply, about).toMatchObject({ effect: 'none' });
-  expect([1000, 1009], `${about}: ${JSON.stringify(reply)}`).toContain(reply.code);
-  expect(reply.message, about).toContain(keyOf(victim));
+  expectRefusal(reply, victim, about);
   return 'refused';
 }
+
+/** The code of damage, or of an object that is gone; which one; and nothing else. */
+function expectRefusal(reply: Envelope, victim: Victim, about: string): void {
+  const text = `${about}: ${JSON.stringify(reply)}`;
+  expect([1000, 1009], text).toContain(reply.code);
+  expect(reply.message, text).toContain(keyOf(victim));
+  expect(reply, text).toMatchObject({ effect: 'none', retry: 'never' });
+  expect(reply, text).not.toHaveProperty('data');
+}
+
+/** Requests after which a collection holds what it held before, whether they are accepted or not. */
+const harmless = ({ rows }: Victim): readonly (readonly [string, object])[] => [
+  ['vectordb/entities/upsert', { data: rows.slice(0, 3) }],
+  ['vectordb/entities/delete', { filter: 'n > 1000' }],
+  ['vectordb/collections/get_stats', {}],
+  ['vectordb/indexes/describe', { indexName: 'vector' }],
+  ['clusters/inspect', {}],
+];
 
 /** How each victim answered, question by question. */
 async function askAll(server: ServerProcess): Promise<ReadonlyMap<Victim, readonly Verdict[]>> {
@@ -279,10 +298,20 @@ function expectWell(verdicts: ReadonlyMap<Victim, readonly Verdict[]>): void {
 
 /** Sections that no answer can do without. */
 const NEEDED = /^(column|vectors|key-index)\//;
+/** A bit may lie in padding, or in a section that is not asked for; the last byte in the trailer, which is not either. */
+const PERHAPS_HARMLESS = [
+  'a bit flipped early',
+  'a bit flipped in the middle',
+  'a bit flipped late',
+  'a byte less',
+];
 
 function isFound(victim: Victim): boolean {
   if (victim.damage === undefined || victim.kind === 'graph') return false;
-  if (victim.section === undefined) return !victim.damage.startsWith('a bit flipped');
+  if (victim.section === undefined) {
+    const byChecksum = victim.kind === 'payload' || victim.kind === 'manifest';
+    return byChecksum || !PERHAPS_HARMLESS.includes(victim.damage);
+  }
   return NEEDED.test(anatomy.get(victim.name)?.segment?.sections[victim.section]?.name ?? '');
 }
 
@@ -298,15 +327,15 @@ function expectDamageFound(verdicts: ReadonlyMap<Victim, readonly Verdict[]>): v
 }
 
 test('without damage every answer is right, from tail, segments and graphs', async () => {
-  const server = await serve([SERVER, dir, 'no apply']);
-  const verdicts = await askAll(server);
+  const undamaged = must(server, 'a filled server');
+  const verdicts = await askAll(undamaged);
   expect([...verdicts.values()].every((own) => own.every((one) => one === 'right'))).toBe(true);
   await until('graphs are searched', async () => {
     const victim = must(
       victims.find(({ kind }) => kind === 'graph'),
       'one with a graph',
     );
-    const { explain } = await server.must('vectordb/entities/search', {
+    const { explain } = await undamaged.must('vectordb/entities/search', {
       collectionName: victim.name,
       data: [victim.rows[0]?.vector],
       limit: 1,
@@ -315,10 +344,11 @@ test('without damage every answer is right, from tail, segments and graphs', asy
     });
     return explain.segments.some(({ method }: Envelope) => method === 'graph');
   });
-  await server.kill();
+  await undamaged.kill();
 });
 
 test('damage is refused with the name of the object, or has no effect on the answer', async () => {
+  anatomy = await dissect(dir);
   await damageAll();
   const server = await serve([SERVER, dir, 'no compaction']);
   const first = await askAll(server);
@@ -336,6 +366,11 @@ test('damage is refused with the name of the object, or has no effect on the ans
   expect(await server.health()).toMatchObject({ ready: true });
   expect(await server.stop()).toMatchObject({ code: 0, signal: null });
   report(first);
+  // What the rule of `isFound` rests on.
+  for (const { segment } of anatomy.values()) {
+    expect(segment?.sections.length ?? 0).toBeLessThanOrEqual(SECTIONS);
+  }
+  expect(victims.filter(isFound).length).toBeGreaterThanOrEqual(40);
 });
 
 test('compaction and writes meet the damage, and harm neither it nor others', async () => {
@@ -349,17 +384,17 @@ test('compaction and writes meet the damage, and harm neither it nor others', as
       data[0].shards[0].segments.every(({ level }: Envelope) => level === 1),
     );
   });
-  await each(victims, async ({ name, kind, damage, rows }) => {
-    // The same content again: whether it is accepted or not, what is right stays the same.
-    const collectionName = name;
-    const reply = await server.call('vectordb/entities/upsert', {
-      collectionName,
-      data: rows.slice(0, 3),
-    });
-    if (reply.code !== 0) {
-      expect(damage, `${kind}: ${JSON.stringify(reply)}`).toBeDefined();
-      expect([1000, 1009], JSON.stringify(reply)).toContain(reply.code);
+  await each(victims, async (victim) => {
+    const { kind, damage } = victim;
+    for (const [path, body] of harmless(victim)) {
+      const about = `${path} on ${kind} with ${damage}`;
+      const reply = await server.call(path, { collectionName: victim.name, ...body });
+      if (reply.code !== 0) expectRefusal(reply, victim, about);
+      if (damage === undefined) expect(reply.code, about).toBe(0);
     }
+    if (damage !== undefined) return;
+    // Others that cannot be applied must not keep this one from being applied.
+    await server.must('vectordb/collections/flush', { collectionName: victim.name });
   });
   expectWell(await askAll(server));
   expect(await server.health()).toMatchObject({ ready: true });

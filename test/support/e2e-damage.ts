@@ -16,6 +16,8 @@ export type Damage = Readonly<{
   name: string;
   /** @param other the object of the same kind of another collection */
   harm: (bytes: Buffer, other: Buffer) => Buffer | undefined;
+  /** Only these; all where it is left out. */
+  kinds?: readonly Kind[];
 }>;
 
 export function flipAt(bytes: Buffer, at: number): Buffer {
@@ -32,7 +34,8 @@ export const DAMAGES: readonly Damage[] = [
   { name: 'a byte less', harm: (bytes) => bytes.subarray(0, -1) },
   { name: 'nothing in it', harm: () => Buffer.alloc(0) },
   { name: 'zeros', harm: (bytes) => Buffer.alloc(bytes.length) },
-  { name: 'that of another', harm: (_, other) => other },
+  // Whoever refers to a payload or a manifest knows its checksum; of a segment only its size.
+  { name: 'that of another', harm: (_, other) => other, kinds: ['payload', 'manifest'] },
   { name: 'deleted', harm: () => undefined },
 ];
 

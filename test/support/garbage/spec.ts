@@ -31,6 +31,9 @@ export const perhaps = (codes: readonly number[], ...words: string[]): Complaint
   { codes, words, maybe: true },
 ];
 
+/** True where nothing says that the value must be refused. */
+export const isOpen = (found: Complaints): boolean => found.every(({ maybe }) => maybe === true);
+
 export const isAbsent = (value: unknown): boolean => value === undefined || value === null;
 
 export const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
@@ -85,7 +88,7 @@ export const request =
       given.set(known, member);
     }
     const own = Object.entries(members).flatMap(([key, spec]) => spec(given.get(key), key));
-    return own.length > 0 ? own : rule(given);
+    return isOpen(own) ? [...own, ...rule(given)] : own;
   };
 
 /** A `params`-like map: keys keep their case, unknown ones are ignored unless `rest` says more. */
@@ -102,7 +105,7 @@ export const map = (
       Object.hasOwn(members, key) ? FINE : rest(member, key),
     );
     const found = [...own, ...others];
-    return found.length > 0 ? found : rule(given);
+    return isOpen(found) ? [...found, ...rule(given)] : found;
   });
 
 /** An integer in a map, as a number or as its digits; undefined where it is neither. */

@@ -16,9 +16,9 @@ export function parseStrict(text: string): Parsed {
   let bad = false;
   // The reviver's third argument carries the literal; the library's types do not know it yet.
   const revive = (_: string, value: unknown, context?: { source?: string }): unknown => {
-    if (typeof value === 'string' && !value.isWellFormed()) bad = true;
+    if (typeof value === 'string' && /\p{Surrogate}/u.test(value)) bad = true;
     if (typeof value === 'object' && value !== null) {
-      if (Object.keys(value).some((key) => !key.isWellFormed())) bad = true;
+      if (Object.keys(value).some((key) => /\p{Surrogate}/u.test(key))) bad = true;
     }
     if (typeof value !== 'number') return value;
     if (!Number.isFinite(value)) bad = true;
