@@ -164,7 +164,18 @@ function requestError(issue: z.core.$ZodIssue | undefined, body: Json): StoreErr
     return new StoreError('MISSING_FIELD', `${path} is required`);
   }
   const code = issue.code === 'custom' ? issue.params?.['code'] : undefined;
-  return new StoreError(isErrorCode(code) ? code : 'MALFORMED_BODY', `${path}: ${issue.message}`);
+  const reason =
+    issue.code === 'invalid_type'
+      ? `expected ${issue.expected}, found ${kindOf(valueAt(body, issue.path))}`
+      : issue.message;
+  return new StoreError(isErrorCode(code) ? code : 'MALFORMED_BODY', `${path}: ${reason}`);
+}
+
+/** Zod would ask an object for its constructor, which may be any key that a client sends. */
+function kindOf(value: unknown): string {
+  if (value === null) return 'null';
+  if (Array.isArray(value)) return 'array';
+  return typeof value === 'bigint' ? 'number' : typeof value;
 }
 
 const isErrorCode = (code: unknown): code is ErrorCode =>

@@ -71,12 +71,25 @@ const Keys = z.unknown().transform((input, context): readonly RequestKey[] => {
   return refuse(context, 'INVALID_KEY', `key ${wrong} is neither integer nor string`, undefined);
 });
 
+/** Milliseconds; what is meant by a negative one nobody knows. */
+const Staleness = z.unknown().transform((input, context): number => {
+  if (typeof input !== 'number' && typeof input !== 'bigint') {
+    return refuse(context, 'MALFORMED_BODY', 'expected a number', input);
+  }
+  if (input >= 0) return Number(input);
+  return refuse(context, 'INVALID_ARGUMENT', `expected 0 or more, found ${input}`, input);
+});
+
 /** What every read may ask for (API.md 1.10). */
 const ReadScope = {
   ...CollectionScope,
   consistencyLevel: z.string().optional(),
-  token: z.union([z.string().transform((token) => [token]), z.array(z.string())]).optional(),
-  maxStalenessMs: z.number().min(0).optional(),
+  token: z
+    .union([z.string().transform((token) => [token]), z.array(z.string())], {
+      error: 'expected a string or a list of strings',
+    })
+    .optional(),
+  maxStalenessMs: Staleness.optional(),
   asOf: z.boolean().default(false),
 } as const;
 

@@ -12,6 +12,7 @@ type Wire = Readonly<{ code: number; status: number; lead?: string; tail?: strin
 
 export const WIRES = {
   INVALID_ARGUMENT: { code: 1100, status: 200, tail: 'invalid parameter' },
+  INVALID_FIELD_NAME: { code: 1701, status: 200, lead: 'field name invalid' },
   MALFORMED_BODY: { code: 1801, status: 200, lead: 'can only accept json format request' },
   MISSING_FIELD: { code: 1802, status: 200, lead: 'missing required parameters' },
   INVALID_ROW: { code: 1804, status: 200, lead: 'fail to deal the insert data' },
@@ -44,6 +45,7 @@ export const WIRES = {
   DATA_CORRUPT: { code: 1009, status: 200, lead: 'object integrity check failed' },
   FORMAT_TOO_NEW: { code: 65_535, status: 200 },
   DIRECTORY_UNUSABLE: { code: 65_535, status: 200 },
+  PLATFORM_REFUSED: { code: 65_535, status: 200 },
   LOG_GAP: { code: 1, status: 200, lead: 'service not ready' },
   INTERNAL: { code: 500, status: 500, lead: 'internal error' },
 } as const satisfies Record<ErrorCode, Wire>;

@@ -11,6 +11,8 @@
 export const ERRORS = {
   /** A value is wrong: a name, a limit, a schema, a filter. */
   INVALID_ARGUMENT: { retry: 'never', effect: 'none' },
+  /** A field's name in a schema is too long or holds a character that it may not. */
+  INVALID_FIELD_NAME: { retry: 'never', effect: 'none' },
   /** The body is not JSON, or a value has the wrong JSON type. */
   MALFORMED_BODY: { retry: 'never', effect: 'none' },
   /** A required request field is missing. */
@@ -56,6 +58,11 @@ export const ERRORS = {
   FORMAT_TOO_NEW: { retry: 'never', effect: 'none' },
   /** The data directory is in use by another server, or is no data directory. */
   DIRECTORY_UNUSABLE: { retry: 'never', effect: 'none' },
+  /**
+   * The cloud refused what we asked of it: a permission, a bucket, stream or table that is not there,
+   * credentials. An operator has to act; trying again does not help.
+   */
+  PLATFORM_REFUSED: { retry: 'never', effect: 'none' },
   /** A forwarded record does not follow the last one seen. */
   LOG_GAP: { retry: 'later', effect: 'none' },
   /** A bug: an assertion did not hold. */

@@ -53,9 +53,11 @@ export function loadCommand(): Command {
 
 async function load(file: string, collection: string, options: Options): Promise<void> {
   const client = connect(options);
-  const { size } = await stat(file).catch(() => {
+  const stats = await stat(file).catch(() => undefined);
+  if (stats === undefined || stats.isDirectory()) {
     throw new StoreError('INVALID_ARGUMENT', `cannot read ${file}`);
-  });
+  }
+  const { size } = stats;
   const bar = new SingleBar({
     format: 'loading [{bar}] {percentage}% | {rows} rows | {rate} rows/s | {duration_formatted}',
     noTTYOutput: true,

@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
-import { Command, InvalidArgumentError } from 'commander';
-import type { Json } from '#base/json.ts';
+import { Command } from 'commander';
+import { StoreError } from '#base/errors.ts';
+import { type Json, parseJson } from '#base/json.ts';
 import { json, names, wholeNumber } from './arguments.ts';
 import { type ConnectionOptions, connect, speaking, withConnection } from './connection.ts';
 import { printRows } from './table.ts';
@@ -38,10 +39,10 @@ export function searchCommand(): Command {
 
 async function search(collection: string, options: Options): Promise<void> {
   const vector =
-    options.vectorFile === undefined
-      ? options.vector
-      : json(await readFile(options.vectorFile, 'utf8'));
-  if (vector === undefined) throw new InvalidArgumentError('give --vector or --vector-file.');
+    options.vectorFile === undefined ? options.vector : await readVector(options.vectorFile);
+  if (vector === undefined) {
+    throw new StoreError('INVALID_ARGUMENT', 'give --vector or --vector-file');
+  }
   const reply = await connect(options).call('/v2/vectordb/entities/search', {
     collectionName: collection,
     data: [vector],
@@ -53,4 +54,11 @@ async function search(collection: string, options: Options): Promise<void> {
     ...(options.explain === true ? { explain: true } : {}),
   });
   printRows(reply, options.json === true);
+}
+
+async function readVector(file: string): Promise<Json> {
+  const text = await readFile(file, 'utf8').catch(() => {
+    throw new StoreError('INVALID_ARGUMENT', `cannot read ${file}`);
+  });
+  return parseJson(text);
 }

@@ -3,14 +3,15 @@ import { isStoreError } from '#base/errors.ts';
 import { startSterna } from '#runtime/start.ts';
 import { wholeNumber } from './arguments.ts';
 
-type Options = Readonly<{ host: string; port: number; data: string }>;
+/** What is left out is the environment's or the default of `runtime/config.ts`. */
+type Options = Readonly<{ host?: string; port?: number; data?: string }>;
 
 export function serveCommand(): Command {
   return new Command('serve')
     .description('start a server on this machine')
-    .option('--port <n>', 'TCP port; 0 picks a free one', wholeNumber(0, 65_535), 19_530)
-    .option('--host <address>', 'address to listen on', '127.0.0.1')
-    .option('--data <dir>', 'where the data lies; made when it is not there', './data')
+    .option('--port <n>', 'TCP port, 19530 by default; 0 picks a free one', wholeNumber(0, 65_535))
+    .option('--host <address>', 'address to listen on, 127.0.0.1 by default')
+    .option('--data <dir>', 'where the data lies, ./data by default; made when it is not there')
     .action(serve);
 }
 
@@ -27,11 +28,13 @@ async function serve({ host, port, data }: Options): Promise<void> {
   const graphs = server.graphs.available
     ? 'HNSW graphs'
     : `exact scan only, since graphs are not available (${server.graphs.reason})`;
-  console.log(`Sterna is ready on ${server.url}, data in ${data}, searching by ${graphs}.`);
+  // Listened for before the ready line: whoever waits for it may ask for the end at once.
+  const signal = untilSignal();
+  console.log(`Sterna is ready on ${server.url}, data in ${server.dir}, searching by ${graphs}.`);
   console.log(
     `Try: curl -s ${server.url}/v2/vectordb/collections/list -H 'Authorization: Bearer root:Milvus' -d '{}'`,
   );
-  await untilSignal();
+  await signal;
   console.log('Stopping: finishing what is in flight.');
   await server.close();
 }

@@ -17,7 +17,10 @@ export function printRows(reply: Reply, asJson: boolean): void {
   }
   const rows = Array.isArray(reply.data) ? reply.data.filter(isObject) : [];
   printTable(rows);
-  if (Array.isArray(reply['explain'])) printTable(reply['explain'].filter(isObject));
+  const explain = reply['explain'];
+  if (isObject(explain) && Array.isArray(explain['segments'])) {
+    printTable(explain['segments'].filter(isObject));
+  }
 }
 
 /** One column per key of any row, in order of first appearance. */

@@ -3,6 +3,8 @@ import { StoreError } from '#base/errors.ts';
 
 /** Enough of an expression to recognise it by; a list of 200,000 keys does not belong in a reply. */
 const SHOWN_MAX = 200;
+/** A sentence about the offence; only a name or literal of the expression makes it longer than this. */
+const REASON_MAX = 500;
 
 /** Characters beyond the basic plane count as one this near before the offence: it bounds the copy. */
 const COLUMN_SCAN_MAX = 10_000;
@@ -16,15 +18,15 @@ function columnOf(expression: string, at: number): number {
 /** Half a character cannot be sent as UTF-8. */
 export const printable = (text: string): string => text.replace(/\p{Surrogate}/gu, '?');
 
-const shorten = (text: string): string =>
-  text.length <= SHOWN_MAX ? printable(text) : `${printable(text.slice(0, SHOWN_MAX))}...`;
+const shorten = (text: string, charsMax = SHOWN_MAX): string =>
+  text.length <= charsMax ? printable(text) : `${printable(text.slice(0, charsMax))}...`;
 
 /** @throws StoreError `INVALID_ARGUMENT`, always. */
 export function refuse(expression: string, at: number, what: string): never {
   const where = columnOf(expression, at);
   throw new StoreError(
     'INVALID_ARGUMENT',
-    `failed to create query plan: cannot parse expression: ${shorten(expression)}, error: ${what} (column ${where})`,
+    `failed to create query plan: cannot parse expression: ${shorten(expression)}, error: ${shorten(what, REASON_MAX)} (column ${where})`,
   );
 }
 
@@ -33,6 +35,6 @@ export function unsupported(expression: string, at: number, construct: string): 
   const where = columnOf(expression, at);
   throw new StoreError(
     'UNSUPPORTED',
-    `filter construct not supported: ${construct} (column ${where}) in expression: ${shorten(expression)}`,
+    `filter construct not supported: ${shorten(construct, REASON_MAX)} (column ${where}) in expression: ${shorten(expression)}`,
   );
 }

@@ -14,14 +14,15 @@ import type { Log, LogEntry, Sequence } from '#ports/log.ts';
 import { parseShardName, type ShardId } from '#wal/shard.ts';
 import { type ApplyPorts, applyBatch } from './apply.ts';
 
-export type ConsumePorts = ApplyPorts &
+export type EntryPorts = ApplyPorts &
   Readonly<{
-    log: Log;
     /** What the catalog knows of a collection, in whatever state; undefined where it is gone. */
     collections: Readonly<{
       getCollection(collectionId: number): Promise<Collection | undefined>;
     }>;
   }>;
+
+export type ConsumePorts = EntryPorts & Readonly<{ log: Log }>;
 
 export type ConsumeBounds = Readonly<{ entries: number; bytes: number }>;
 
@@ -31,8 +32,9 @@ export const CONSUME_BOUNDS: ConsumeBounds = { entries: 10_000, bytes: 32 * 1024
 /** Shards applied at once: each holds one batch of at most 64 MiB, three times while it encodes. */
 const SHARDS_AT_ONCE = 4;
 
-export type Consumed = Readonly<{
-  /** Entries that were read. */
+/** What became of a batch of one stream shard's entries. */
+export type AppliedEntries = Readonly<{
+  /** Entries of the batch. */
   entries: number;
   /** Records and rows that this call committed, over all shards. */
   records: number;
@@ -43,11 +45,17 @@ export type Consumed = Readonly<{
   failed: readonly Readonly<{ shard: string; error: unknown }>[];
   /** Shards that moved, for whoever compacts. */
   touched: readonly ShardId[];
-  /** Everything up to here is applied: what the next call reads behind. */
-  checkpoint: Sequence | undefined;
-  /** The batch was full: more entries may wait. */
-  more: boolean;
+  /** The last entry before the first one of a shard that failed; undefined where that is the first. */
+  through: Sequence | undefined;
 }>;
+
+export type Consumed = Omit<AppliedEntries, 'through'> &
+  Readonly<{
+    /** Everything up to here is applied: what the next call reads behind. */
+    checkpoint: Sequence | undefined;
+    /** The batch was full: more entries may wait. */
+    more: boolean;
+  }>;
 
 /**
  * Reads one batch behind the consumer's checkpoint and applies it. Streams must be consumed by one
@@ -70,6 +78,23 @@ export async function consumeOnce(
     limit: bounds.entries,
     maxBytes: bounds.bytes,
   });
+  const { through, ...outcome } = await applyEntries(ports, entries);
+  if (through !== undefined) await log.saveCheckpoint(consumer, streamShard, through);
+  return {
+    ...outcome,
+    checkpoint: through ?? after,
+    more: isFull(entries, bounds),
+  };
+}
+
+/**
+ * Applies a batch of one stream shard's entries, shard by shard. What fails is said, not thrown: the
+ * batch is to be delivered again from the entry behind `through`.
+ */
+export async function applyEntries(
+  ports: EntryPorts,
+  entries: readonly LogEntry[],
+): Promise<AppliedEntries> {
   const groups = byPartition(entries);
   const limit = pLimit(SHARDS_AT_ONCE);
   const results = await Promise.all(
@@ -78,9 +103,6 @@ export async function consumeOnce(
   const failed = results.flatMap(({ name, failure }) =>
     failure === undefined ? [] : [{ shard: name, error: failure.error }],
   );
-  const held = new Set(failed.map(({ shard }) => shard));
-  const through = lastBefore(entries, held);
-  if (through !== undefined) await log.saveCheckpoint(consumer, streamShard, through);
   return {
     entries: entries.length,
     records: results.reduce((sum, { records }) => sum + records, 0),
@@ -90,8 +112,7 @@ export async function consumeOnce(
     touched: results.flatMap(({ shard, records }) =>
       shard === undefined || records === 0 ? [] : [shard],
     ),
-    checkpoint: through ?? after,
-    more: isFull(entries, bounds),
+    through: lastBefore(entries, new Set(failed.map(({ shard }) => shard))),
   };
 }
 
@@ -115,7 +136,7 @@ type GroupResult = Readonly<{
 }>;
 
 async function applyGroup(
-  ports: ConsumePorts,
+  ports: EntryPorts,
   name: string,
   entries: readonly LogEntry[],
 ): Promise<GroupResult> {
@@ -135,8 +156,7 @@ async function applyGroup(
       const { records, rows } = await applyBatch(ports, shard, collection.schema, entries);
       return { ...nothing, records, rows };
     } catch (error) {
-      const gone = collection.state === 'dropped' && isStoreError(error, 'COLLECTION_NOT_FOUND');
-      if (gone) return skip();
+      if (isGone(collection, error)) return skip();
       throw error;
     }
   } catch (error) {
@@ -149,6 +169,17 @@ async function applyGroup(
     });
     return { ...nothing, failure: { error } };
   }
+}
+
+/**
+ * Whether it does not matter any more that the entries cannot be applied. What is damaged in a
+ * collection that is being dropped would else park it for ever: its last fence stands behind. Skipped
+ * with the rest, the fence is appended again by the drop that waits for it, and applied alone.
+ */
+function isGone({ state }: Collection, error: unknown): boolean {
+  if (state === 'dropped' && isStoreError(error, 'COLLECTION_NOT_FOUND')) return true;
+  const leaving = state === 'dropped' || state === 'dropping';
+  return leaving && isStoreError(error, 'DATA_CORRUPT', 'OBJECT_NOT_FOUND');
 }
 
 /** The last entry before the first one of a shard that failed. */

@@ -39,6 +39,8 @@ export type Attempt = Readonly<{
   first: boolean;
   /** The first generated key, the same for every attempt. */
   firstKey: bigint | undefined;
+  /** Milliseconds since 1970. Its record's deadline counts from here, however slow the writer is. */
+  begunMs: number;
 }>;
 
 /**
@@ -132,9 +134,9 @@ export const randomRecordId = (entropy: Entropy): string =>
 
 const attemptOf = (
   identity: RequestIdentity,
-  { attempt, firstKey }: Kept,
+  { attempt, firstKey, lastMs }: Kept,
   first: boolean,
-): Attempt => ({ identity, number: attempt, first, firstKey });
+): Attempt => ({ identity, number: attempt, first, firstKey, begunMs: lastMs });
 
 /** A hash, since user, route and id are the client's texts and a row key is short and printable. */
 function attemptKey({ user, route, requestId }: RequestIdentity): RowKey {

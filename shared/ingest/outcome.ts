@@ -9,6 +9,8 @@ import { isStoreError, StoreError } from '#base/errors.ts';
 import { type Head, readManifest } from '#manifest/head.ts';
 import { readArchive } from '#segment/archive.ts';
 import { holdsLease } from './check.ts';
+import { DEADLINE_MS, SKEW_MS } from './deadline.ts';
+import { ID_WINDOW_MS } from './fold.ts';
 import type { Remembrance } from './record-ids.ts';
 import type { SentRecord, WritePorts, Written } from './write-shard.ts';
 
@@ -89,11 +91,14 @@ async function countsOf(
 
 /**
  * Apply has passed the record's position and does not remember its id: it is void. That settles the
- * matter only where no other attempt can have sent a record of the same id.
+ * matter only where no other attempt can have sent a record of the same id, and where log time has
+ * not gone on so far that the id would be forgotten by now.
  */
-function refuseVoid({ position, context }: SentRecord, { manifest }: Head): void {
+function refuseVoid({ position, record, context }: SentRecord, { manifest }: Head): void {
   if (position === undefined || manifest.applied < position) return;
   if (context.attempt !== undefined) return;
+  const arrivalMsMin = record.deadlineMs - DEADLINE_MS - SKEW_MS;
+  if (manifest.logTimeMs - ID_WINDOW_MS > arrivalMsMin) return;
   throw new StoreError(
     'NOT_READY',
     'the write reached the log behind a fence or after its deadline; nothing was written, try again',

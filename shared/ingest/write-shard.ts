@@ -122,6 +122,9 @@ async function send(
     rows: counts.rows + counts.tombstones,
     bytes: bytes.length,
   });
+  // Minted before the payload is put, which collect keeps for ten deadlines only, and for an attempt
+  // when it began, since its record must not arrive after the request's id is forgotten.
+  const deadlineMs = (attempt?.begunMs ?? ports.clock.nowMs()) + DEADLINE_MS;
   const payload = await storePayload(ports, shard, bytes);
   const record = {
     recordId:
@@ -129,7 +132,7 @@ async function send(
         ? randomRecordId(ports.entropy)
         : recordIdOf(attempt.identity, shard.collectionId, shard.shard),
     ...shard,
-    deadlineMs: ports.clock.nowMs() + DEADLINE_MS,
+    deadlineMs,
     epoch: gate.epoch,
     fenceNumber: gate.number,
     schemaVersion,

@@ -31,7 +31,10 @@ export interface Log {
   checkpoint(consumer: string, streamShard: string): Promise<Sequence | undefined>;
   /** Durable when it returns. A checkpoint never moves back: a lower one is ignored. */
   saveCheckpoint(consumer: string, streamShard: string, sequence: Sequence): Promise<void>;
-  /** Forgets entries up to and including `through`; the log's retention. */
+  /**
+   * Forgets entries up to and including `through`; the log's retention. A log that forgets by age
+   * alone (Kinesis) keeps them, so nobody may rely on their being gone.
+   */
   trim(streamShard: string, through: Sequence): Promise<void>;
 }
 

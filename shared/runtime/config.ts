@@ -10,7 +10,8 @@ type Option = Readonly<{
   type: 'text' | 'secret' | 'integer' | 'boolean' | 'choice';
   /** The environment variable. */
   env: string;
-  default: string | number | boolean;
+  /** Absent where a value must be given. */
+  default?: string | number | boolean;
   description: string;
   /** Integers only. */
   min?: number;
@@ -81,7 +82,41 @@ export const OPTIONS = {
   },
 } as const satisfies Record<string, Option>;
 
-type Name = keyof typeof OPTIONS;
+/** What `serverless.yml` tells every function. */
+export const AWS_OPTIONS = {
+  region: { type: 'text', env: 'AWS_REGION', description: 'The region; Lambda sets it.' },
+  bucket: { type: 'text', env: 'STERNA_BUCKET', description: 'The bucket of the objects.' },
+  stream: { type: 'text', env: 'STERNA_STREAM', description: 'The Kinesis stream of the WAL.' },
+  regionalTable: {
+    type: 'text',
+    env: 'STERNA_REGIONAL_TABLE',
+    description: 'The DynamoDB table of heads, gates and tails.',
+  },
+  globalTable: {
+    type: 'text',
+    env: 'STERNA_GLOBAL_TABLE',
+    description: 'The DynamoDB table of catalog, users and topology.',
+  },
+  rootPassword: {
+    type: 'secret',
+    env: 'STERNA_ROOT_PASSWORD',
+    description: 'Password of the user root where there is none yet.',
+  },
+  logLevel: OPTIONS.logLevel,
+  scratchDir: {
+    type: 'text',
+    env: 'STERNA_SCRATCH',
+    default: '/tmp/sterna',
+    description: 'Where graphs pass through on their way into memory.',
+  },
+  endpoint: {
+    type: 'text',
+    env: 'STERNA_AWS_ENDPOINTS',
+    default: '-',
+    description: "Other addresses than AWS's own, as s3=URL,kinesis=URL,dynamodb=URL.",
+  },
+} as const satisfies Record<string, Option>;
+
 type Value<O extends Option> = O extends { type: 'integer' }
   ? number
   : O extends { type: 'boolean' }
@@ -90,29 +125,47 @@ type Value<O extends Option> = O extends { type: 'integer' }
       ? C
       : string;
 
-export type Config = Readonly<{ [N in Name]: Value<(typeof OPTIONS)[N]> }>;
+type ValuesOf<T extends Readonly<Record<string, Option>>> = Readonly<{
+  [N in keyof T]: Value<T[N]>;
+}>;
 /** Values from a command line, as text or already typed; undefined members are left out. */
-export type Overrides = Readonly<Partial<Record<Name, string | number | boolean | undefined>>>;
+type OverridesOf<T> = Readonly<Partial<Record<keyof T, string | number | boolean | undefined>>>;
+type Environment = Readonly<Record<string, string | undefined>>;
+
+export type Config = ValuesOf<typeof OPTIONS>;
+export type Overrides = OverridesOf<typeof OPTIONS>;
+export type AwsConfig = ValuesOf<typeof AWS_OPTIONS>;
 
 /**
  * @throws StoreError `INVALID_ARGUMENT` that names the option or the variable and what it expects
  */
-export function readConfig(
+export const readConfig = (
   overrides: Overrides = {},
-  environment: Readonly<Record<string, string | undefined>> = process.env,
-): Config {
-  const values = Object.entries(OPTIONS).map(([name, option]) => {
+  environment: Environment = process.env,
+): Config => readOptions(OPTIONS, overrides, environment);
+
+/** @throws StoreError `INVALID_ARGUMENT` that names the variable that is missing or wrong */
+export const readAwsConfig = (environment: Environment = process.env): AwsConfig =>
+  readOptions(AWS_OPTIONS, {}, environment);
+
+function readOptions<T extends Readonly<Record<string, Option>>>(
+  options: T,
+  overrides: OverridesOf<T>,
+  environment: Environment,
+): ValuesOf<T> {
+  const values = Object.entries(options).map(([name, option]) => {
     // Object.entries widens the keys of a constant.
-    const given = overrides[name as Name];
+    const given = overrides[name as keyof T];
     if (given !== undefined) return [name, readValue(option, `--${kebab(name)}`, given)];
     const variable = environment[option.env];
     if (variable !== undefined && variable !== '') {
       return [name, readValue(option, option.env, variable)];
     }
+    if (option.default === undefined) refuse(option.env, 'a value', '');
     return [name, option.default];
   });
   // Each value was read by its option's type.
-  return Object.fromEntries(values) as Config;
+  return Object.fromEntries(values) as ValuesOf<T>;
 }
 
 /** `requestTimeoutMs` as it is written on a command line: `request-timeout-ms`. */

@@ -11,13 +11,8 @@ import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isStoreError } from '#base/errors.ts';
 import type { Collection } from '#catalog/collection.ts';
-import { type Catalog, openCatalog } from '#catalog/collections.ts';
-import { Admission } from '#ingest/admission.ts';
+import type { Catalog } from '#catalog/collections.ts';
 import { type ConsumePorts, consumeOnce } from '#ingest/consume.ts';
-import { KeyAllocator } from '#ingest/keys.ts';
-import { RecordIds } from '#ingest/record-ids.ts';
-import type { WritePorts } from '#ingest/write-shard.ts';
-import { openClock } from '#local/clock.ts';
 import { systemEntropy } from '#local/entropy.ts';
 import { workerInvoker } from '#local/invoker.ts';
 import { openLocal } from '#local/open-directory.ts';
@@ -26,29 +21,13 @@ import { type CompactPorts, mergeShard } from '#maintain/compact.ts';
 import { DeadRows } from '#maintain/dead-rows.ts';
 import { indexShard } from '#maintain/graphs.ts';
 import { COMPACT_POLICY, type CompactPolicy } from '#maintain/pick.ts';
-import { ManifestCache } from '#manifest/head.ts';
-import type { Clock } from '#ports/clock.ts';
-import type { Entropy } from '#ports/entropy.ts';
-import type { Log, Sequence } from '#ports/log.ts';
-import type { ObjectStore } from '#ports/object-store.ts';
-import type { Table } from '#ports/table.ts';
+import type { Sequence } from '#ports/log.ts';
 import type { Telemetry } from '#ports/telemetry.ts';
-import { Reader } from '#query/reader.ts';
 import { type GraphSupport, graphSupport } from '#segment/graph.ts';
 import type { GraphFile, GraphPayload } from '#segment/graph-worker.ts';
 import { type ShardId, shardName } from '#wal/shard.ts';
+import { type EngineCore, type EnginePorts, openCore } from './engine.ts';
 import { type Loop, startLoop } from './loop.ts';
-
-/** What the engine asks of the world. `table` is the regional one. */
-export type EnginePorts = Readonly<{
-  objects: ObjectStore;
-  log: Log;
-  table: Table;
-  global: Table;
-  clock: Clock;
-  entropy: Entropy;
-  telemetry: Telemetry;
-}>;
 
 /** How eager the background work is. */
 export type Pace = CompactPolicy &
@@ -82,26 +61,21 @@ export type EngineOptions = Readonly<{
   wrap?: ((ports: EnginePorts) => EnginePorts) | undefined;
 }>;
 
-export type Engine = Readonly<{
-  ports: EnginePorts & WritePorts & Readonly<{ manifests: ManifestCache }>;
-  catalog: Catalog;
-  reader: Reader;
-  graphs: GraphSupport;
-  /** Stops the background work, then releases the directory. */
-  close(): Promise<void>;
-}>;
+export type Engine = EngineCore &
+  Readonly<{
+    graphs: GraphSupport;
+    /** Stops the background work, then releases the directory. */
+    close(): Promise<void>;
+  }>;
 
 const CONSUMER = 'apply';
 /** The log is looked at this often even where nothing wakes us. */
 const WAIT_MS = 1000;
-/** Decoded columns kept; a column larger than a share of it is read in pieces (see segment/cache). */
-const CACHE_BYTES = 128 * 1024 * 1024;
 const BUILD_GRAPH = 'build-graph';
 
 /** @throws StoreError `DIRECTORY_UNUSABLE`, `FORMAT_TOO_NEW` */
 export async function openEmbedded(options: EngineOptions): Promise<Engine> {
-  const clock = openClock();
-  const local = await openLocal(options.dir, { clock });
+  const local = await openLocal(options.dir);
   const scratchDir = join(local.directory, 'scratch');
   // What a crash left there belongs to nobody; the directory's lock is ours.
   await rm(scratchDir, { recursive: true, force: true });
@@ -111,26 +85,14 @@ export async function openEmbedded(options: EngineOptions): Promise<Engine> {
     log: local.log,
     table: local.regionalTable,
     global: local.globalTable,
-    clock,
+    clock: local.clock,
     entropy: systemEntropy,
     telemetry: options.telemetry,
   };
   const wrapped = options.wrap?.(bare) ?? bare;
-  const manifests = new ManifestCache();
-  const ports = {
-    ...wrapped,
-    manifests,
-    admission: new Admission(),
-    keys: new KeyAllocator(wrapped),
-    recordIds: new RecordIds(),
-  };
-  const catalog = openCatalog(ports);
+  const core = openCore(wrapped, { scratchDir, cacheBytes: options.cacheBytes });
+  const { ports, catalog, reader } = core;
   const graphs = await graphSupport();
-  const reader = new Reader({
-    ...ports,
-    scratchDir,
-    cacheBytes: options.cacheBytes ?? CACHE_BYTES,
-  });
   const workers = workerInvoker({
     [BUILD_GRAPH]: new URL('../segment/graph-worker.ts', import.meta.url),
   });
@@ -151,9 +113,7 @@ export async function openEmbedded(options: EngineOptions): Promise<Engine> {
     ),
   ];
   return {
-    ports,
-    catalog,
-    reader,
+    ...core,
     graphs,
     async close() {
       await Promise.all(loops.map((loop) => loop.stop()));
@@ -171,9 +131,9 @@ async function applyLoops(ports: ConsumePorts, pace: Pace): Promise<readonly Loo
     const step = async (): Promise<number> => {
       const { checkpoint, failed, more } = await consumeOnce(ports, name, CONSUMER);
       last = checkpoint;
-      // Reported where it failed; thrown here so that the next try comes later and later.
-      if (failed[0] !== undefined) throw failed[0].error;
-      return more ? 0 : WAIT_MS;
+      // What failed was reported where it failed and is tried again with the next batch. Other shards of
+      // the stream must not wait for it, so there is no backing off here.
+      return more && failed.length === 0 ? 0 : WAIT_MS;
     };
     return startLoop(ports, `apply ${name}`, step, async (waitMs) => {
       await ports.log.wait(name, last, waitMs);

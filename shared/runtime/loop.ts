@@ -34,7 +34,7 @@ export function startLoop(
       try {
         const waitMs = await step();
         retryMs = RETRY_MS_FIRST;
-        if (waitMs > 0) await Promise.race([(idle ?? pause)(waitMs), aborted(signal)]);
+        if (waitMs > 0) await doneOrAborted((idle ?? pause)(waitMs), signal);
       } catch (error) {
         if (signal.aborted) return;
         const code = isStoreError(error) ? error.code : 'INTERNAL';
@@ -55,8 +55,17 @@ export function startLoop(
   };
 }
 
-const aborted = (signal: AbortSignal): Promise<void> =>
-  new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
+/** Takes its listener away again: a loop waits once a second for as long as the process lives. */
+async function doneOrAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {
+  let abort: () => void = () => {};
+  const aborted = new Promise<void>((resolve) => {
+    abort = resolve;
   });
+  if (signal.aborted) abort();
+  signal.addEventListener('abort', abort, { once: true });
+  try {
+    await Promise.race([work, aborted]);
+  } finally {
+    signal.removeEventListener('abort', abort);
+  }
+}

@@ -24,6 +24,8 @@ export type StartOptions = Pick<EngineOptions, 'pace' | 'wrap' | 'cacheBytes'> &
 
 export type Sterna = Readonly<{
   url: string;
+  /** The data directory. */
+  dir: string;
   graphs: GraphSupport;
   engine: Engine;
   /** Takes no more requests, finishes those in flight, stops the background work. */
@@ -87,6 +89,7 @@ export async function startSterna(options: StartOptions): Promise<Sterna> {
 
 const running = (engine: Engine, server: RunningServer, config: Config): Sterna => ({
   url: server.url,
+  dir: config.data,
   graphs: engine.graphs,
   engine,
   async close() {

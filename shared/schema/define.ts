@@ -62,7 +62,7 @@ const refuse = (message: string): never => {
  * The first version of a collection's schema: fields numbered from {@link FIELD_ID_FIRST} in the
  * given order, the hidden dynamic field last.
  *
- * @throws StoreError `INVALID_ARGUMENT` that names the field and the rule; `UNSUPPORTED` for what is
+ * @throws StoreError `INVALID_ARGUMENT` that names the field and the rule; `INVALID_FIELD_NAME`; `UNSUPPORTED` for what is
  *   part of the Milvus surface and not built, by its name.
  */
 export function defineCollection(input: CollectionInput): CollectionSchema {
@@ -143,12 +143,18 @@ export function defineField(input: FieldInput, id: number): Field {
 
 function checkName(name: string): void {
   if (name.length > NAME_CHARS_MAX) {
-    refuse(`a field name of ${name.length} characters, the maximum is ${NAME_CHARS_MAX}`);
+    misnamed(`a field name of ${name.length} characters, the maximum is ${NAME_CHARS_MAX}`);
   }
   if (RESERVED_NAMES.includes(name)) refuse(`the field name ${name} is reserved`);
   if (!NAME_PATTERN.test(name)) {
-    refuse(`field name ${JSON.stringify(name)}: letters, digits and _, no digit first, not empty`);
+    misnamed(
+      `field name ${JSON.stringify(name)}: letters, digits and _, no digit first, not empty`,
+    );
   }
+}
+
+function misnamed(message: string): never {
+  throw new StoreError('INVALID_FIELD_NAME', message);
 }
 
 function readType({ name, type }: FieldInput): FieldType {

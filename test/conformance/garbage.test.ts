@@ -87,7 +87,7 @@ const VALID: Readonly<Record<string, JsonOut>> = {
 };
 
 /** Refusals that a wrong body may get; never 500, 65535 or one that says to come again. */
-const CODES = [0, 100, 101, 200, 700, 800, 1100, 1102, 1700, 1801, 1802, 1804, 1806, 3000];
+const CODES = [0, 100, 101, 200, 700, 800, 1100, 1102, 1700, 1701, 1801, 1802, 1804, 1806, 3000];
 
 /** Words under which a message may speak of a field that it does not name as the request does. */
 const ALSO: Readonly<Record<string, string>> = {

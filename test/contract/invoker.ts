@@ -4,9 +4,14 @@ import type { OpenSubject, Subject } from './subject.ts';
 
 /**
  * Everything `ports/invoker.ts` promises. The subject has the role `try`, which runs `tryOut` of
- * `test/support/invoked-role.ts`.
+ * `test/support/invoked-role.ts`. `sharesMemory`: caller and role are threads of one process; between
+ * machines, memory made for sharing is refused rather than copied.
  */
-export function invokerContract(name: string, open: OpenSubject<Invoker>): void {
+export function invokerContract(
+  name: string,
+  open: OpenSubject<Invoker>,
+  { sharesMemory = true }: Readonly<{ sharesMemory?: boolean }> = {},
+): void {
   describe(`invoker: ${name}`, () => {
     let subject: Subject<Invoker>;
     let invoker: Invoker;
@@ -27,8 +32,10 @@ export function invokerContract(name: string, open: OpenSubject<Invoker>): void 
       expect(await invoker.invoke('try', { overwrite: bytes })).toEqual(new Uint8Array(3));
       expect(bytes).toEqual(new Uint8Array([1, 2, 3]));
       const shared = new Uint8Array(new SharedArrayBuffer(3)).fill(7);
-      await invoker.invoke('try', { overwrite: shared });
-      expect([...shared]).toEqual([0, 0, 0]);
+      const call = invoker.invoke('try', { overwrite: shared });
+      if (sharesMemory) await call;
+      else await expect(call).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+      expect([...shared]).toEqual(sharesMemory ? [0, 0, 0] : [7, 7, 7]);
     });
 
     it('throws what the role throws', async () => {

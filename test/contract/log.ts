@@ -3,11 +3,14 @@ import { must } from '#base/assert.ts';
 import { compareSequences, type Log, type LogEntry, type ReadOptions } from '#ports/log.ts';
 import { type OpenSubject, patternBytes, type Subject } from './subject.ts';
 
-/** Everything `ports/log.ts` promises. */
+/**
+ * Everything `ports/log.ts` promises. `trims`: false where entries are forgotten by age alone, so that
+ * a trim must change nothing.
+ */
 export function logContract(
   name: string,
   open: OpenSubject<Log>,
-  { durable }: Readonly<{ durable: boolean }>,
+  { durable, trims = true }: Readonly<{ durable: boolean; trims?: boolean }>,
 ): void {
   describe(`log: ${name}`, () => {
     let subject: Subject<Log>;
@@ -246,34 +249,51 @@ export function logContract(
       });
     });
 
-    describe('trim', () => {
-      it('forgets entries up to and including a sequence', async () => {
+    if (!trims)
+      it('trim checks what it is given, and keeps every entry and checkpoint', async () => {
         const appended = [];
         for (const each of numbers(0, 6)) appended.push(await append('part', each));
         const { sequence, streamShard } = must(appended[3], 'the fourth');
+        await log.saveCheckpoint('apply', streamShard, sequence);
         await log.trim(streamShard, sequence);
-        expect((await readAll()).map(text)).toEqual(['4', '5']);
-        await log.trim(streamShard, must(appended[1], 'the second').sequence);
-        expect((await readAll()).map(text)).toEqual(['4', '5']);
-        expect((await log.read(streamShard, { after: '0', limit: 1 })).map(text)).toEqual(['4']);
+        expect((await readAll()).map(text)).toEqual(numbers(0, 6));
+        const after = await log.read(streamShard, { after: sequence, limit: 10 });
+        expect(after.map(text)).toEqual(['4', '5']);
+        expect(await log.checkpoint('apply', streamShard)).toBe(sequence);
+        await expect(log.trim(streamShard, '007')).rejects.toMatchObject({
+          code: 'INVALID_ARGUMENT',
+        });
       });
 
-      it('forgets everything, and never gives a sequence twice', async () => {
-        await Promise.all(numbers(0, 2_500).map((each) => append('part', each)));
-        const entries = await readAll();
-        const last = must(entries.at(-1), 'the last entry');
-        const { streamShard } = await append('part', 'more');
-        await log.saveCheckpoint('apply', streamShard, last.sequence);
-        await log.trim(streamShard, last.sequence);
-        expect((await readAll()).map(text)).toEqual(['more']);
-        const [more] = await readAll();
-        await log.trim(streamShard, must(more, 'one').sequence);
-        expect(await readAll()).toEqual([]);
-        const next = await append('part', 'next');
-        expect(compareSequences(next.sequence, must(more, 'one').sequence)).toBeGreaterThan(0);
-        expect(await log.checkpoint('apply', streamShard)).toBe(last.sequence);
+    if (trims)
+      describe('trim', () => {
+        it('forgets entries up to and including a sequence', async () => {
+          const appended = [];
+          for (const each of numbers(0, 6)) appended.push(await append('part', each));
+          const { sequence, streamShard } = must(appended[3], 'the fourth');
+          await log.trim(streamShard, sequence);
+          expect((await readAll()).map(text)).toEqual(['4', '5']);
+          await log.trim(streamShard, must(appended[1], 'the second').sequence);
+          expect((await readAll()).map(text)).toEqual(['4', '5']);
+          expect((await log.read(streamShard, { after: '0', limit: 1 })).map(text)).toEqual(['4']);
+        });
+
+        it('forgets everything, and never gives a sequence twice', async () => {
+          await Promise.all(numbers(0, 2_500).map((each) => append('part', each)));
+          const entries = await readAll();
+          const last = must(entries.at(-1), 'the last entry');
+          const { streamShard } = await append('part', 'more');
+          await log.saveCheckpoint('apply', streamShard, last.sequence);
+          await log.trim(streamShard, last.sequence);
+          expect((await readAll()).map(text)).toEqual(['more']);
+          const [more] = await readAll();
+          await log.trim(streamShard, must(more, 'one').sequence);
+          expect(await readAll()).toEqual([]);
+          const next = await append('part', 'next');
+          expect(compareSequences(next.sequence, must(more, 'one').sequence)).toBeGreaterThan(0);
+          expect(await log.checkpoint('apply', streamShard)).toBe(last.sequence);
+        });
       });
-    });
 
     if (durable)
       it('keeps entries, checkpoints and sequences when it is opened again', async () => {
@@ -289,7 +309,7 @@ export function logContract(
         log = await reopen();
         const third = await append('part', 'c');
         expect(compareSequences(third.sequence, second.sequence)).toBeGreaterThan(0);
-        expect((await readAll()).map(text)).toEqual(['c']);
+        expect((await readAll()).map(text)).toEqual(trims ? ['c'] : ['a', 'b', 'c']);
       });
   });
 }

@@ -10,7 +10,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pLimit from 'p-limit';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest';
 import { must } from '#base/assert.ts';
 import {
   type Anatomy,
@@ -24,6 +24,7 @@ import {
   readObject,
 } from '../support/e2e-damage.ts';
 import { killLeftovers, type ServerProcess, serve, until } from '../support/e2e-process.ts';
+import { EF, harmless, QUESTIONS, type Question, type Row } from '../support/e2e-questions.ts';
 import type { Envelope } from '../support/server.ts';
 
 const SERVER = new URL('../support/e2e-server.ts', import.meta.url).pathname;
@@ -35,9 +36,6 @@ const LARGE_TEXT = 6000;
 const MANIFEST_SEGMENTS = 24;
 /** At least as many as an object has sections. */
 const SECTIONS = 16;
-/** Narrow enough that a graph of {@link ROWS} rows is cheaper than a scan of them. */
-const EF = 16;
-
 type Victim = Readonly<{
   name: string;
   kind: Kind;
@@ -47,7 +45,6 @@ type Victim = Readonly<{
   /** Undefined: the damage is one of the list's. */
   section: number | undefined;
 }>;
-type Row = Readonly<{ id: number; n: number; text: string; vector: readonly number[] }>;
 type Verdict = 'right' | 'refused';
 
 let dir = '';
@@ -64,10 +61,8 @@ beforeAll(async () => {
   victims = chooseVictims();
   await fill();
 }, 120_000);
-afterAll(async () => {
-  await killLeftovers();
-  await rm(dir, { recursive: true, force: true });
-});
+afterEach(killLeftovers);
+afterAll(() => rm(dir, { recursive: true, force: true }));
 
 function chooseVictims(): readonly Victim[] {
   const victims: Victim[] = [];
@@ -107,11 +102,23 @@ const quarter = (seed: number, id: number, axis: number): number =>
 async function fill(): Promise<void> {
   const of = (...kinds: readonly Kind[]) => victims.filter(({ kind }) => kinds.includes(kind));
   const compacting = await serve([SERVER, dir, 'quick']);
-  await each(of('level 1', 'large', 'graph'), (victim) => insert(compacting, victim, 2));
+  await each(of('level 1'), (victim) => insert(compacting, victim, 2));
+  // One segment each, which is large enough.
+  await each(of('large', 'graph'), (victim) => insert(compacting, victim, 1));
   await until('everything is compacted', async () => {
     const { data } = await compacting.must('clusters/inspect', {});
     return data.every(({ shards: [shard] }: Envelope) =>
-      shard.segments.every(({ level, graph }: Envelope) => level === 1 && graph !== ''),
+      shard.segments.every(({ level }: Envelope) => level === 1),
+    );
+  });
+  await until('graphs are built', async () => {
+    const replies = await Promise.all(
+      victims
+        .filter(hasGraph)
+        .map(({ name }) => compacting.must('clusters/inspect', { collectionName: name })),
+    );
+    return replies.every(({ data }) =>
+      data[0].shards[0].segments.some(({ graph }: Envelope) => graph !== ''),
     );
   });
   await compacting.stop();
@@ -124,6 +131,10 @@ async function fill(): Promise<void> {
   await each(of('payload'), (victim) => insert(writing, victim, 0));
 }
 
+/** Building takes a thread each; those of which many are needed ask for exact answers instead. */
+const hasGraph = ({ kind, section }: Victim): boolean =>
+  kind === 'graph' || (kind === 'level 1' && section === undefined);
+
 const each = async (
   some: readonly Victim[],
   work: (victim: Victim) => Promise<void>,
@@ -132,8 +143,8 @@ const each = async (
 };
 
 /** @param flushes in how many parts, each of which becomes a segment; 0: one part that stays in the tail */
-async function insert(server: ServerProcess, { name, rows }: Victim, flushes: number) {
-  const collectionName = name;
+async function insert(server: ServerProcess, victim: Victim, flushes: number) {
+  const { name: collectionName, rows } = victim;
   await server.must('vectordb/collections/create', {
     collectionName,
     schema: {
@@ -144,7 +155,14 @@ async function insert(server: ServerProcess, { name, rows }: Victim, flushes: nu
         { fieldName: 'vector', dataType: 'FloatVector', elementTypeParams: { dim: String(DIM) } },
       ],
     },
-    indexParams: [{ fieldName: 'vector', indexName: 'vector', metricType: 'L2' }],
+    indexParams: [
+      {
+        fieldName: 'vector',
+        indexName: 'vector',
+        metricType: 'L2',
+        indexType: hasGraph(victim) ? 'HNSW' : 'FLAT',
+      },
+    ],
   });
   const size = Math.ceil(rows.length / Math.max(1, flushes));
   for (let from = 0; from < rows.length; from += size) {
@@ -175,75 +193,6 @@ async function damageAll(): Promise<void> {
   }
 }
 
-type Question = Readonly<{
-  ask: string;
-  body: (victim: Victim) => object;
-  /** What is right: of rows the order, or not. */
-  truth: (victim: Victim) => unknown;
-  seen: (data: readonly Envelope[]) => unknown;
-}>;
-
-const whole = ({ id, n, text, vector }: Row | Envelope) => ({ id, n, text, vector });
-const byId = <T extends { id: number }>(rows: readonly T[]): readonly T[] =>
-  [...rows].sort((a, b) => a.id - b.id);
-
-const distance = (a: readonly number[], b: readonly number[]): number =>
-  a.reduce((sum, value, axis) => sum + (value - (b[axis] ?? 0)) ** 2, 0);
-
-const QUESTIONS: readonly Question[] = [
-  {
-    ask: 'query',
-    body: () => ({ filter: '', limit: 1000, outputFields: ['*'] }),
-    truth: ({ rows }) => rows.map(whole),
-    seen: (data) => byId(data.map(whole)),
-  },
-  {
-    ask: 'query',
-    body: () => ({ filter: 'n >= 30 and n < 60 and text like "row 1%"', outputFields: ['id'] }),
-    truth: ({ rows }) =>
-      rows
-        .filter(({ n, text }) => n >= 30 && n < 60 && text.startsWith('row 1'))
-        .map(({ id }) => ({ id })),
-    seen: (data) => byId(data.map(({ id }) => ({ id }))),
-  },
-  {
-    ask: 'query',
-    body: () => ({ filter: '', outputFields: ['count(*)'] }),
-    truth: ({ rows }) => [rows.length],
-    seen: (data) => data.map((row) => row['count(*)']),
-  },
-  {
-    ask: 'get',
-    body: () => ({ id: [3, 5, 23] }),
-    truth: ({ rows }) => rows.filter(({ id }) => [3, 5, 23].includes(id)).map(whole),
-    seen: (data) => byId(data.map(whole)),
-  },
-  {
-    ask: 'search',
-    body: ({ rows }) => ({
-      data: [rows[7]?.vector],
-      limit: 1,
-      searchParams: { params: { ef: EF } },
-      outputFields: ['id', 'n', 'text', 'vector'],
-    }),
-    truth: ({ rows }) => rows.slice(7, 8).map((row) => ({ ...whole(row), distance: 0 })),
-    seen: (data) => data.map((row) => ({ ...whole(row), distance: row['distance'] })),
-  },
-  {
-    ask: 'search',
-    body: ({ rows }) => ({ data: [rows[11]?.vector], limit: 5, filter: 'n < 95' }),
-    truth: ({ rows }) => {
-      const query = rows[11]?.vector ?? [];
-      return rows
-        .filter(({ n }) => n < 95)
-        .map(({ id, vector }) => ({ id, distance: distance(vector, query) }))
-        .sort((a, b) => a.distance - b.distance)
-        .slice(0, 5);
-    },
-    seen: (data) => data.map((row) => ({ id: row['id'], distance: row['distance'] })),
-  },
-];
-
 /** Right, or refused with the code of damage and the object's name. Anything else fails the test. */
 async function ask(server: ServerProcess, victim: Victim, question: Question): Promise<Verdict> {
   const reply = await server.call(`vectordb/entities/${question.ask}`, {
@@ -267,15 +216,6 @@ function expectRefusal(reply: Envelope, victim: Victim, about: string): void {
   expect(reply, text).toMatchObject({ effect: 'none', retry: 'never' });
   expect(reply, text).not.toHaveProperty('data');
 }
-
-/** Requests after which a collection holds what it held before, whether they are accepted or not. */
-const harmless = ({ rows }: Victim): readonly (readonly [string, object])[] => [
-  ['vectordb/entities/upsert', { data: rows.slice(0, 3) }],
-  ['vectordb/entities/delete', { filter: 'n > 1000' }],
-  ['vectordb/collections/get_stats', {}],
-  ['vectordb/indexes/describe', { indexName: 'vector' }],
-  ['clusters/inspect', {}],
-];
 
 /** How each victim answered, question by question. */
 async function askAll(server: ServerProcess): Promise<ReadonlyMap<Victim, readonly Verdict[]>> {
@@ -366,7 +306,11 @@ test('damage is refused with the name of the object, or has no effect on the ans
   expect(await server.health()).toMatchObject({ ready: true });
   expect(await server.stop()).toMatchObject({ code: 0, signal: null });
   report(first);
-  // What the rule of `isFound` rests on.
+  // What the kinds and the rule of `isFound` rest on.
+  for (const { name, kind } of victims) {
+    if (kind !== 'large') continue;
+    expect(must(originals.get(name), 'an original').length).toBeGreaterThan(1024 * 1024);
+  }
   for (const { segment } of anatomy.values()) {
     expect(segment?.sections.length ?? 0).toBeLessThanOrEqual(SECTIONS);
   }

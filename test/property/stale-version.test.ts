@@ -1,7 +1,8 @@
 /**
  * Only the newest version of a key is ever seen, and content is conserved, whatever is written,
- * deleted, applied and compacted in whatever order (I2, I5, I7). At the level of the engine: rows are
- * read through the sources of segments and tail, without a query.
+ * deleted, applied and compacted in whatever order (I2, I5, I7). First at the level of the engine: rows
+ * are read through the sources of segments and tail, without a query. Then through HTTP, against a
+ * server that folds, merges, indexes and restarts in between (I4): `npm run stale` looks longer.
  */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
@@ -15,6 +16,7 @@ import { mergeSegments } from '#maintain/merge.ts';
 import { COMPACT_POLICY, type CompactPolicy } from '#maintain/pick.ts';
 import { SectionCache } from '#segment/cache.ts';
 import { openSegment } from '#segment/reader.ts';
+import { History } from '../support/stale/history.ts';
 import {
   applyAll,
   liveRows,
@@ -207,3 +209,18 @@ test('merging everything leaves one version of each living key and no tombstone'
     { numRuns: 80 },
   );
 });
+
+const SERVED_SEED = 5;
+const SERVED_STEPS = 1000;
+
+test('a server shows the newest version of a key, once, or nothing', async () => {
+  const history = await History.open(SERVED_SEED);
+  try {
+    for (let step = 0; step < SERVED_STEPS; step++) await history.step();
+    const { writes, deletes, reads, graphSearches } = history.tally;
+    expect(Math.min(writes, deletes, reads)).toBeGreaterThan(100);
+    if (history.hasGraphs) expect(graphSearches).toBeGreaterThan(0);
+  } finally {
+    await history.close();
+  }
+}, 120_000);

@@ -8,7 +8,7 @@ import { dirname, join } from 'node:path';
 import { open } from 'lmdb';
 import { openLog } from '#local/log.ts';
 import { openTable } from '#local/table.ts';
-import type { EnginePorts } from '#runtime/embedded.ts';
+import type { EnginePorts } from '#runtime/engine.ts';
 
 export const HASTES = [
   /** Log and table in an environment that leaves the flush to the system. */

@@ -138,11 +138,11 @@ export async function serve(
   };
 }
 
-/** Asks until the answer is yes; fails after half a minute. */
+/** Asks until the answer is yes; fails after a minute, on the busiest of machines. */
 export async function until(what: string, ask: () => Promise<boolean>): Promise<void> {
   const started = performance.now();
   while (!(await ask())) {
-    if (performance.now() - started > 30_000) throw new Error(`waited in vain until ${what}`);
+    if (performance.now() - started > 60_000) throw new Error(`waited in vain until ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }

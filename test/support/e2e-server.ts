@@ -39,7 +39,7 @@ const server = await startSterna({
   pace,
   ...(haste === undefined ? {} : { wrap: (ports) => hastyPorts(ports, haste, dir) }),
 });
-console.log(`ready on ${server.url}`);
 process.on('SIGTERM', () => {
   void server.close().then(() => process.exit(0));
 });
+console.log(`ready on ${server.url}`);

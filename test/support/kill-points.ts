@@ -7,7 +7,7 @@
 import { decodeManifest } from '#manifest/codec.ts';
 import { decodeHead } from '#manifest/head.ts';
 import type { RowKey } from '#ports/table.ts';
-import type { EnginePorts } from '#runtime/embedded.ts';
+import type { EnginePorts } from '#runtime/engine.ts';
 
 export const KILL_POINTS = [
   'payload put',

@@ -23,7 +23,18 @@ import {
 } from './spec.ts';
 
 const BUILT_TYPES = [
-  ...['Bool', 'Int8', 'Int16', 'Int32', 'Int64', 'Float', 'Double', 'VarChar', 'JSON', 'FloatVector'],
+  ...[
+    'Bool',
+    'Int8',
+    'Int16',
+    'Int32',
+    'Int64',
+    'Float',
+    'Double',
+    'VarChar',
+    'JSON',
+    'FloatVector',
+  ],
 ];
 const UNBUILT_TYPES = [
   ...['Array', 'Geometry', 'Timestamptz', 'Text', 'BinaryVector', 'Float16Vector'],
@@ -42,8 +53,11 @@ const newName =
     return NAME.test(value) && value.length <= 255 ? FINE : refused(code, name, ...words);
   };
 
+/** Which code reserved names have API.md does not say. */
+const RESERVED = ['RowID', 'Timestamp', '$meta'];
+
 const fieldName: Spec = (value, name) => {
-  if (value === 'RowID' || value === 'Timestamp') return refused([1100, 1701], 'field');
+  if (RESERVED.includes(String(value))) return refused([1100, 1701], 'field');
   return newName(1701, 'field name')(value, name);
 };
 
@@ -68,15 +82,17 @@ const dataType: Spec = (value, name) => {
 
 /** A setting that is stored and shown; API.md says no more about it. */
 const stored: Spec = (value, name) =>
-  ['string', 'number', 'boolean'].includes(typeof value) && String(value).length <= 200
+  ['string', 'number', 'boolean'].includes(typeof value) && `${value}${name}`.length <= 200
     ? FINE
-    : perhaps([1100], name);
+    : perhaps([1100], name.slice(0, 64));
 
 export const indexParams: Spec = list(
   request({
     fieldName: required(text),
     indexName: optional((value, name) =>
-      value === '' ? perhaps([1802, 1100], name, 'index name') : newName(1100, 'index name')(value, name),
+      value === ''
+        ? perhaps([1802, 1100], name, 'index name')
+        : newName(1100, 'index name')(value, name),
     ),
     metricType: metric,
     indexType: optional((value, name) => {
@@ -207,7 +223,8 @@ const params = map({
   consistencyLevel: choice(['Strong', 'Session', 'Bounded', 'Eventually', 'Customized']),
   ttlSeconds: optional((value, name) => {
     const whole = wholeOf(value);
-    if (whole === undefined || whole < 0 || !Number.isSafeInteger(whole)) return refused(1100, name);
+    if (whole === undefined || whole < 0 || !Number.isSafeInteger(whole))
+      return refused(1100, name);
     return whole === 0 ? FINE : refused(3000, name);
   }),
   partitionKeyIsolation: optional((value, name) =>

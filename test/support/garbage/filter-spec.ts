@@ -2,9 +2,16 @@
 import { FINE, perhaps, refused, type Spec } from './spec.ts';
 
 const FINE_FILTERS = [
+  // Those of the valid bodies.
+  ...['id > {least} and text like "x%"', 'id >= {least}', 'id in {gone}', 'medium > 0'],
   ...['id > 0', 'id in [1, 2, 3]', 'id not in [1]', '1 < id <= 5', '5 >= id > 1', 'id % 2 == 0'],
-  ...['text like "x%"', "text == 'x'", 'text != ""', 'text in ["x", "y"]', 'flag', 'flag == true'],
-  ...['not (medium == 5)', 'medium > 0 and tiny < 5', 'medium > 0 && tiny < 5 || flag', '(id == 1)'],
+  ...['text like "x%"', "text == 'x'", 'text != ""', 'text in ["x", "y"]', 'flag == true'],
+  ...[
+    'not (medium == 5)',
+    'medium > 0 and tiny < 5',
+    'medium > 0 && tiny < 5 || flag != true',
+    '(id == 1)',
+  ],
   ...['json["a"][0] == 1', 'json["a"] is null', 'extra == true', '$meta["extra"] == true'],
   ...['extra is not null', 'exists json["a"]', 'id == 0x10', 'id == -9223372036854775808'],
   ...['single > 0.5', 'double <= 1e3', 'id + 1 > 5', 'ID == 1', 'unknown == "x"', 'medium > tiny'],
@@ -12,12 +19,68 @@ const FINE_FILTERS = [
 ];
 
 const REFUSED_FILTERS = [
-  ...['id >', '> 0', 'id == "x"', 'id in [1, "a"]', 'id', 'id = 1', 'id ==== 1', '"abc', 'id == 1 and'],
-  ...['medium / 0 == 1', 'medium % 0 == 1', 'id << 1 == 2', 'id & 1 == 1', 'vector == 1', 'id == {gap}'],
-  ...['id in [1.5]', 'tiny in ["x"]', 'nothing(id)', 'text > 5', 'flag + 1 == 2', '5 < id < 1', 'id in 5'],
-  ...['id == 99999999999999999999', '(id > 0', 'id > 0)', 'id # 1', 'text like 5', 'vector is null'],
-  ...['id + medium == 3', 'text + 1 == 2', "id == 'x", 'id > 0; drop', '$meta', '[1]', 'id [0] == 1'],
-  ...['"x"', '1', 'true', '{a}', 'x', 'größe', 'null', '5', 'id > \u0000', 'is null', 'and', '__proto__'],
+  ...[
+    'flag',
+    'id > 0 or flag',
+    'not flag',
+    'id >',
+    '> 0',
+    'id == "x"',
+    'id in [1, "a"]',
+    'id',
+    'id = 1',
+    'id ==== 1',
+    '"abc',
+    'id == 1 and',
+  ],
+  ...[
+    'medium / 0 == 1',
+    'medium % 0 == 1',
+    'id << 1 == 2',
+    'id & 1 == 1',
+    'vector == 1',
+    'id == {gap}',
+  ],
+  ...[
+    'id in [1.5]',
+    'tiny in ["x"]',
+    'nothing(id)',
+    'text > 5',
+    'flag + 1 == 2',
+    '5 < id < 1',
+    'id in 5',
+  ],
+  ...[
+    'id == 99999999999999999999',
+    '(id > 0',
+    'id > 0)',
+    'id # 1',
+    'text like 5',
+    'vector is null',
+  ],
+  ...[
+    'id + medium == 3',
+    'text + 1 == 2',
+    "id == 'x",
+    'id > 0; drop',
+    '$meta',
+    '[1]',
+    'id [0] == 1',
+  ],
+  ...[
+    '"x"',
+    '1',
+    'true',
+    '{a}',
+    'x',
+    'größe',
+    'null',
+    '5',
+    'id > \u0000',
+    'is null',
+    'and',
+    '__proto__',
+  ],
 ];
 
 /** The text family, geometry and what samples: 1100 where the field forbids it, 3000 where not built. */
@@ -27,8 +90,19 @@ const UNBUILT_FILTERS = [
 ];
 
 const BUILT_OR_NOT = [
-  ...['json_contains(json["a"], 1)', 'json_contains_any(json["a"], [1, 2])', 'array_length(json) == 1'],
-  ...['array_contains(json["a"], 1)', '1 == 1', 'not flag == true', 'id  >  0', 'true and flag', '2 ** 3 == id'],
+  ...[
+    'json_contains(json["a"], 1)',
+    'json_contains_any(json["a"], [1, 2])',
+    'array_length(json) == 1',
+  ],
+  ...[
+    'array_contains(json["a"], 1)',
+    '1 == 1',
+    'not flag == true',
+    'id  >  0',
+    'true and flag',
+    '2 ** 3 == id',
+  ],
 ];
 
 /** Deep or long: refused or answered, never an overflow. */
@@ -75,5 +149,6 @@ export const filterSpec =
 export const unfilled = (filter: unknown, params: unknown): boolean =>
   typeof filter === 'string' &&
   [...filter.matchAll(/\{(\w+)\}/g)].some(
-    ([, name]) => typeof params !== 'object' || params === null || !Object.hasOwn(params, name ?? ''),
+    ([, name]) =>
+      typeof params !== 'object' || params === null || !Object.hasOwn(params, name ?? ''),
   );

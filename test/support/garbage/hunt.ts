@@ -7,7 +7,7 @@
  * it differs, the block is sent once more to a new server, one by one, to find out which it was.
  */
 import { SeededEntropy } from '#sim/seeded-entropy.ts';
-import { type Mutant, mutate, render } from './mutate.ts';
+import { listed, type Mutant, mutate, render } from './mutate.ts';
 import type { Subject } from './routes.ts';
 import type { Complaints } from './spec.ts';
 import { parseStrict } from './strict-json.ts';
@@ -15,7 +15,13 @@ import { type Reply, World } from './world.ts';
 
 export type Counts = { mutants: number; refused: number; succeeded: number };
 
-export type Hunt = Readonly<{ seed: number | string; each: number; first?: number }>;
+export type Hunt = Readonly<{
+  seed: number | string;
+  /** Mutants that chance chooses, for each body. */
+  each: number;
+  /** Also every text that the routes list, in every place of its name. */
+  withListed?: boolean;
+}>;
 
 /** What the reply must be. */
 type Expected = Readonly<{
@@ -26,11 +32,10 @@ type Expected = Readonly<{
   maySucceed: boolean;
 }>;
 
-type Shot = Readonly<{ at: number; mutant: Mutant; expected: Expected }>;
+type Shot = Readonly<{ at: number | 'listed'; mutant: Mutant; expected: Expected }>;
 
 const BLOCK = 50;
 const NOT_JSON = 1801;
-const TOO_LARGE = 1102;
 
 /** Sends `each` mutants of one subject; throws a message for every one whose reply was wrong. */
 export async function hunt(world: World, subject: Subject, options: Hunt): Promise<Counts> {
@@ -39,25 +44,30 @@ export async function hunt(world: World, subject: Subject, options: Hunt): Promi
   const valid = await world.call(subject.verb, render(subject.body));
   if (valid.envelope['code'] !== 0) throw new Error(`${subject.name}, valid: ${valid.text}`);
   await world.mend(subject);
-  const first = options.first ?? 0;
-  for (let at = first; at < first + options.each; at += BLOCK) {
-    const end = Math.min(at + BLOCK, first + options.each);
-    const shots = Array.from({ length: end - at }, (_, index) =>
-      aim(subject, options.seed, at + index),
-    );
-    failures.push(...(await shootBlock(world, subject, shots, counts)));
+  const shots = [
+    ...(options.withListed === true
+      ? listed(subject).map((mutant) => aimed(subject, 'listed', mutant))
+      : []),
+    ...Array.from({ length: options.each }, (_, at) => aim(subject, options.seed, at)),
+  ];
+  for (let at = 0; at < shots.length; at += BLOCK) {
+    failures.push(...(await shootBlock(world, subject, shots.slice(at, at + BLOCK), counts)));
   }
   if (failures.length === 0) return counts;
   const replay = `npm run garbage -- --seed ${options.seed} --only ${JSON.stringify(subject.name)}`;
   throw new Error(
-    `${subject.name}: ${failures.length} of ${counts.mutants} mutants failed; ${replay} --each ${first + options.each}\n${failures.join('\n')}`,
+    `${subject.name}: ${failures.length} of ${counts.mutants} mutants failed; ${replay} --each ${options.each}\n${failures.join('\n')}`,
   );
 }
 
-function aim(subject: Subject, seed: number | string, at: number): Shot {
-  const mutant = mutate(subject, new SeededEntropy(`${seed} ${subject.name} ${at}`));
-  return { at, mutant, expected: expect(subject, mutant) };
-}
+const aim = (subject: Subject, seed: number | string, at: number): Shot =>
+  aimed(subject, at, mutate(subject, new SeededEntropy(`${seed} ${subject.name} ${at}`)));
+
+const aimed = (subject: Subject, at: Shot['at'], mutant: Mutant): Shot => ({
+  at,
+  mutant,
+  expected: expect(subject, mutant),
+});
 
 export function expect(subject: Subject, { text, inside }: Mutant): Expected {
   const parsed = text === undefined ? undefined : parseStrict(text);
@@ -126,7 +136,9 @@ function complain(expected: Expected, { status, text, envelope }: Reply): string
   if (words.length > 0 && !words.some((word) => message.includes(word))) {
     return `expected one of ${JSON.stringify([...new Set(words)])} in the message`;
   }
-  return message.length <= MESSAGE_CHARS_MAX ? undefined : `a message of ${message.length} characters`;
+  return message.length <= MESSAGE_CHARS_MAX
+    ? undefined
+    : `a message of ${message.length} characters`;
 }
 
 /** Enough for names, limits and a stretch of a filter; a reply must not echo the request. */
@@ -152,5 +164,3 @@ async function findCulprit(subject: Subject, shots: readonly Shot[]): Promise<st
 
 const describe = ({ at, mutant }: Shot, wrong: string, reply?: Reply): string =>
   `  #${at} ${mutant.how}: ${wrong}\n     ${reply === undefined ? '' : reply.text.slice(0, 300)}`;
-
-void TOO_LARGE;

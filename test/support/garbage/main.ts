@@ -14,7 +14,9 @@ const { values } = parseArgs({
 const each = Number(values.each);
 const subjects = SUBJECTS.filter(({ name }) => name.startsWith(values.only));
 if (!Number.isSafeInteger(each) || each < 1 || subjects.length === 0) {
-  console.error(`garbage: --each wants a number, --only the beginning of one of\n  ${SUBJECTS.map(({ name }) => name).join('\n  ')}`);
+  console.error(
+    `garbage: --each wants a number, --only the beginning of one of\n  ${SUBJECTS.map(({ name }) => name).join('\n  ')}`,
+  );
   process.exit(2);
 }
 
@@ -25,11 +27,13 @@ let failures = 0;
 for (const subject of subjects) {
   const started = performance.now();
   try {
-    const counts = await hunt(world, subject, { seed: values.seed, each });
+    const counts = await hunt(world, subject, { seed: values.seed, each, withListed: true });
     mutants += counts.mutants;
     const seconds = ((performance.now() - started) / 1000).toFixed(1);
     const { refused, succeeded } = counts;
-    console.log(`${subject.name.padEnd(48)} ${counts.mutants} mutants, ${refused} refused, ${succeeded} succeeded, ${seconds} s`);
+    console.log(
+      `${subject.name.padEnd(48)} ${counts.mutants} mutants, ${refused} refused, ${succeeded} succeeded, ${seconds} s`,
+    );
   } catch (error) {
     failures++;
     console.error(error instanceof Error ? error.message : error);

@@ -1,6 +1,7 @@
 /** One thing wrong with a valid body, at the level of its text: chosen by a seed, told by its `how`. */
 import { gzipSync } from 'node:zlib';
-import type { Subject, Tree } from './routes.ts';
+import type { Tree } from './fixture-rows.ts';
+import type { Subject } from './routes.ts';
 
 export type Chance = Readonly<{ random(): number }>;
 
@@ -22,7 +23,12 @@ type Edit = (key: string, value: string) => string;
 const VALUES = [
   ...['null', 'true', 'false', '0', '-1', '1', '5', '1.5', '-0.5', '-0', '1e3', '1e300', '1e-400'],
   ...['2147483647', '2147483648', '-2147483649', '9007199254740993', '9223372036854775807'],
-  ...['9223372036854775808', '-9223372036854775809', '18446744073709551615', '18446744073709551616'],
+  ...[
+    '9223372036854775808',
+    '-9223372036854775809',
+    '18446744073709551615',
+    '18446744073709551616',
+  ],
   ...['9'.repeat(30), '1e39', '3.5e38', '9007199254740993.0'],
   ...['""', '" "', '"x"', '"1"', '"5"', '"größe"', '"{a}"', '"$meta"', '"__proto__"', '"null"'],
   ...['"a\\u0000b"', '"\\ud83d\\ude00"', '"\\n"', JSON.stringify('a'.repeat(300))],
@@ -34,10 +40,46 @@ const VALUES = [
 
 /** No JSON, each of them noticed where it stands. */
 const BROKEN = [
-  ...['NaN', 'Infinity', '-Infinity', '1e400', '-1e999', '-', '00', '01', '-01', '+1', '.5', '1.', '1e'],
-  ...['0x10', "'x'", 'undefined', 'True', 'nul', 'None', '"\\ud800"', '"\\udc00x"', '"\\x"', '"\\u12"'],
-  ...['"a\u0001b"', '"a\nb"', '[1,]', '[,1]', '{"a":1,}', '{a:1}', '{"a" 1}', '[1 2]', '/*c*/1', '(1)'],
-  ...['"\ud800"', '{"a":1,"a":2}', '{"a":1,"\\u0061":2}', '9'.repeat(500), '9'.repeat(5000)],
+  ...[
+    'NaN',
+    'Infinity',
+    '-Infinity',
+    '1e400',
+    '-1e999',
+    '-',
+    '00',
+    '01',
+    '-01',
+    '+1',
+    '.5',
+    '1.',
+    '1e',
+  ],
+  ...[
+    '0x10',
+    "'x'",
+    'undefined',
+    'True',
+    'nul',
+    'None',
+    '"\\ud800"',
+    '"\\udc00x"',
+    '"\\x"',
+    '"\\u12"',
+  ],
+  ...[
+    '"a\u0001b"',
+    '"a\nb"',
+    '[1,]',
+    '[,1]',
+    '{"a":1,}',
+    '{a:1}',
+    '{"a" 1}',
+    '[1 2]',
+    '/*c*/1',
+    '(1)',
+  ],
+  ...['{"a":1,"a":2}', '{"a":1,"\\u0061":2}', '9'.repeat(500), '9'.repeat(5000)],
   ...[`${'['.repeat(200)}${']'.repeat(200)}`, `${'{"a":'.repeat(200)}1${'}'.repeat(200)}`],
   ...['['.repeat(100_000), '1 2', '// c', '{"__proto__":1,"__proto__":2}', '1_000', '"\\u{61}"'],
 ];
@@ -46,8 +88,35 @@ const EXTRA_KEYS = [
   ...['surplus', '__proto__', 'constructor', '', ' ', '$meta', 'größe', 'toString', 'id', 'ID'],
   ...['a.b', 'length', 'x'.repeat(300), '0', '\u0000', 'dbname', 'COLLECTIONNAME', 'limit', 'data'],
 ];
-const EXTRA_VALUES = ['1', 'null', '"x"', '{"a":[1]}', '[]', 'true', '18446744073709551616', '{"$meta":1}'];
-const FLIPS = ['{', '}', '[', ']', '"', ':', ',', '\\', '0', 'a', ' ', 'é', '-', '.', '\u0000', '\ufeff', "'"];
+const EXTRA_VALUES = [
+  '1',
+  'null',
+  '"x"',
+  '{"a":[1]}',
+  '[]',
+  'true',
+  '18446744073709551616',
+  '{"$meta":1}',
+];
+const FLIPS = [
+  '{',
+  '}',
+  '[',
+  ']',
+  '"',
+  ':',
+  ',',
+  '\\',
+  '0',
+  'a',
+  ' ',
+  'é',
+  '-',
+  '.',
+  '\u0000',
+  '\ufeff',
+  "'",
+];
 
 export function mutate(subject: Subject, chance: Chance): Mutant {
   const kinds: readonly (readonly [number, () => Mutant])[] = [
@@ -146,6 +215,16 @@ function tried(subject: Subject, chance: Chance): Mutant {
   if (places.length === 0) return replaced(subject, chance);
   const path = pick(chance, places);
   return withValue(subject, path, pick(chance, texts[String(path.at(-1))] ?? []));
+}
+
+/** All of these texts in all of their places, one mutant each. */
+export function listed(subject: Subject): Mutant[] {
+  const { texts = {}, body } = subject;
+  return pathsOf(body).flatMap((path) => {
+    const key = path.at(-1);
+    const own = typeof key === 'string' && Object.hasOwn(texts, key) ? (texts[key] ?? []) : [];
+    return own.map((value) => withValue(subject, path, value));
+  });
 }
 
 function broken(subject: Subject, chance: Chance): Mutant {
@@ -257,12 +336,29 @@ function transported({ body }: Subject, chance: Chance): Mutant {
     () => unreadable('UTF-16', new Uint8Array(Buffer.from(valid, 'utf16le'))),
     () => {
       const bytes = bytesOf(valid);
-      bytes[Math.floor(chance.random() * bytes.length)] = pick(chance, [0x80, 0xc0, 0xff, 0xed, 0xf8]);
+      bytes[Math.floor(chance.random() * bytes.length)] = pick(
+        chance,
+        [0x80, 0xc0, 0xff, 0xed, 0xf8],
+      );
       return unreadable('a byte that is no UTF-8', bytes);
     },
+    () => {
+      const surrogate = Uint8Array.of(0xed, 0xa0, 0x80);
+      const [before, behind] = [valid.slice(0, where), valid.slice(where)].map(bytesOf);
+      const bytes = new Uint8Array(
+        Buffer.concat([before ?? surrogate, surrogate, behind ?? surrogate]),
+      );
+      return unreadable('a raw surrogate', bytes);
+    },
     () => ({ how: 'gzip', body: packed, headers: gzip, text: valid }),
-    () => ({ how: 'gzip in capitals', body: packed, headers: { 'content-encoding': 'GZIP' }, text: valid }),
-    () => unreadable('gzip, cut', packed.slice(0, Math.floor(chance.random() * packed.length)), gzip),
+    () => ({
+      how: 'gzip in capitals',
+      body: packed,
+      headers: { 'content-encoding': 'GZIP' },
+      text: valid,
+    }),
+    () =>
+      unreadable('gzip, cut', packed.slice(0, Math.floor(chance.random() * packed.length)), gzip),
     () => unreadable('gzip said of plain text', valid, gzip),
     () => unreadable('gzip unsaid', packed),
     () => unreadable('an encoding that nobody knows', valid, { 'content-encoding': 'br' }),

@@ -1,13 +1,5 @@
 /** What API.md says about rows and keys (1.9, 3.1 to 3.4): every fault of a row is 1804. */
-import {
-  type Complaints,
-  FINE,
-  isAbsent,
-  isObject,
-  perhaps,
-  refused,
-  type Spec,
-} from './spec.ts';
+import { type Complaints, FINE, isAbsent, isObject, perhaps, refused, type Spec } from './spec.ts';
 
 export type FieldType =
   | 'Bool'
@@ -79,7 +71,8 @@ const isFloat32 = (value: unknown): boolean =>
 function fitsInteger(type: keyof typeof RANGES, value: unknown): Fit {
   let whole: bigint;
   if (typeof value === 'string' && type === 'Int64') {
-    if (!/^-?(0|[1-9][0-9]*)$/.test(value)) return /^\s*[+-]?[0-9]+\s*$/.test(value) ? 'open' : 'no';
+    if (!/^-?(0|[1-9][0-9]*)$/.test(value))
+      return /^\s*[+-]?[0-9]+\s*$/.test(value) ? 'open' : 'no';
     whole = BigInt(value);
   } else if (isNumber(value) && (typeof value === 'bigint' || Number.isInteger(value))) {
     whole = BigInt(value);
@@ -154,7 +147,9 @@ function checkDynamic(
   if (key === '') return perhaps([1804], ...words);
   if (key !== '$meta') return FINE;
   if (!isObject(value)) return refused(1804, ...words);
-  const takes = Object.keys(value).some((inner) => Object.hasOwn(fields, inner));
+  const takes = Object.keys(value).some(
+    (inner) => inner === '$meta' || Object.hasOwn(fields, inner),
+  );
   return takes ? refused(1804, ...words) : FINE;
 }
 

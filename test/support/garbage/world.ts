@@ -3,8 +3,9 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { startSterna } from '#runtime/start.ts';
-import { AUTO_ROWS, KEYS_ROWS, MAIN_ROWS, type Subject, type Tree } from './routes.ts';
+import { AUTO_ROWS, KEYS_ROWS, MAIN_ROWS, type Tree } from './fixture-rows.ts';
 import { render } from './mutate.ts';
+import type { Subject } from './routes.ts';
 
 export type Reply = Readonly<{ status: number; text: string; envelope: Envelope }>;
 /** Members of a reply; of numbers nothing but their text is compared. */
@@ -24,7 +25,12 @@ export class World {
 
   static async open(): Promise<World> {
     const dir = await mkdtemp(join(tmpdir(), 'sterna-garbage-'));
-    const sterna = await startSterna({ dir, port: 0, logLevel: 'error', pace: { applyLingerMs: 5 } });
+    const sterna = await startSterna({
+      dir,
+      port: 0,
+      logLevel: 'error',
+      pace: { applyLingerMs: 5 },
+    });
     const world = new World(sterna.url, async () => {
       await sterna.close();
       await rm(dir, { recursive: true, force: true });
@@ -69,7 +75,7 @@ export class World {
     if (verb === 'collections/create') await this.#dropMade();
     if (verb === 'collections/drop') await this.must('collections/create', VICTIM);
     if (verb === 'collections/release') {
-      for (const collectionName of ['toggled']) await this.must('collections/load', { collectionName });
+      await this.must('collections/load', { collectionName: 'toggled' });
     }
     if (verb === 'collections/load') {
       await this.must('collections/release', { collectionName: 'toggled' });
@@ -149,12 +155,19 @@ const full = (collectionName: string, indexed: boolean) => ({
       { fieldName: 'large', dataType: 'Int64', nullable: true },
       { fieldName: 'single', dataType: 'Float', nullable: true },
       { fieldName: 'double', dataType: 'Double', nullable: true },
-      { fieldName: 'text', dataType: 'VarChar', nullable: true, elementTypeParams: { max_length: 16 } },
+      {
+        fieldName: 'text',
+        dataType: 'VarChar',
+        nullable: true,
+        elementTypeParams: { max_length: 16 },
+      },
       { fieldName: 'json', dataType: 'JSON', nullable: true },
       { fieldName: 'preset', dataType: 'Int32', defaultValue: 7 },
     ],
   },
-  ...(indexed ? { indexParams: [{ fieldName: 'vector', indexName: 'vector_idx', metricType: 'L2' }] } : {}),
+  ...(indexed
+    ? { indexParams: [{ fieldName: 'vector', indexName: 'vector_idx', metricType: 'L2' }] }
+    : {}),
 });
 
 const VICTIM = { collectionName: 'victim', dimension: 2 };
@@ -170,7 +183,12 @@ const FORMS = [
     collectionName: 'keys',
     schema: {
       fields: [
-        { fieldName: 'key', dataType: 'VarChar', isPrimary: true, elementTypeParams: { max_length: 8 } },
+        {
+          fieldName: 'key',
+          dataType: 'VarChar',
+          isPrimary: true,
+          elementTypeParams: { max_length: 8 },
+        },
         { fieldName: 'vector', dataType: 'FloatVector', elementTypeParams: { dim: 3 } },
         { fieldName: 'note', dataType: 'VarChar', elementTypeParams: { max_length: 8 } },
         { fieldName: 'small', dataType: 'Int16' },

@@ -21,3 +21,25 @@ it('sleeps longer than one timer can without waking at once', async () => {
   controller.abort(new Error('enough'));
   await expect(asleep).rejects.toThrow('enough');
 });
+
+it('goes on at half speed where the machine sets its clock back, and never back', () => {
+  const machine = { date: 10_000, elapsed: 0 };
+  const clock = openClock({ dateMs: () => machine.date, elapsedMs: () => machine.elapsed });
+  expect(clock.nowMs()).toBe(10_000);
+  Object.assign(machine, { date: 4_000, elapsed: 100 });
+  expect(clock.nowMs()).toBe(10_050);
+  Object.assign(machine, { date: 14_000, elapsed: 10_100 });
+  expect(clock.nowMs()).toBe(15_050);
+  Object.assign(machine, { date: 16_000, elapsed: 12_100 });
+  expect(clock.nowMs()).toBe(16_050);
+  Object.assign(machine, { date: 16_100, elapsed: 12_200 });
+  expect(clock.nowMs()).toBe(16_100);
+});
+
+it('knows no time before the one it is told of', () => {
+  const clock = openClock({ dateMs: () => 10_000, elapsedMs: () => 0 });
+  clock.notBefore(70_000);
+  expect(clock.nowMs()).toBe(70_000);
+  clock.notBefore(60_000);
+  expect(clock.nowMs()).toBe(70_000);
+});

@@ -1,7 +1,7 @@
 /** Options are data: each has a variable, a default that it accepts itself, and a sentence. */
 import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
-import { kebab, OPTIONS, readConfig } from '#runtime/config.ts';
+import { AWS_OPTIONS, kebab, OPTIONS, readAwsConfig, readConfig } from '#runtime/config.ts';
 
 const entries = Object.entries(OPTIONS);
 
@@ -43,4 +43,23 @@ describe('a bad value is refused by the name that it came under', () => {
 
 test('names on a command line are kebab-case', () => {
   expect(kebab('shutdownGraceMs')).toBe('shutdown-grace-ms');
+});
+
+describe('what a function is told', () => {
+  const told = Object.fromEntries(
+    Object.values(AWS_OPTIONS).map(({ env }) => [env, env === 'STERNA_LOG_LEVEL' ? 'warn' : env]),
+  );
+
+  test.each(Object.values(AWS_OPTIONS))('$env stands in docs/config.md', ({ env }) => {
+    const page = readFileSync(new URL('../../../docs/config.md', import.meta.url), 'utf8');
+    expect(page).toContain(`| \`${env}\` |`);
+  });
+
+  test('is read by name, and what is missing is named', () => {
+    expect(readAwsConfig(told)).toMatchObject({ bucket: 'STERNA_BUCKET', logLevel: 'warn' });
+    expect(() => readAwsConfig({ ...told, STERNA_STREAM: '' })).toThrow(/STERNA_STREAM: expected/);
+    const { STERNA_SCRATCH, ...rest } = told;
+    expect(STERNA_SCRATCH).toBeDefined();
+    expect(readAwsConfig(rest).scratchDir).toBe('/tmp/sterna');
+  });
 });

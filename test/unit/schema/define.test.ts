@@ -74,10 +74,6 @@ describe('defineCollection', () => {
     [field({ type: 'VarChar' }), 'VarChar field x needs max_length'],
     [field({ type: 'VarChar', maxLength: 0 }), 'max_length 0'],
     [field({ type: 'VarChar', maxLength: 65_536 }), 'max_length 65536'],
-    [field({ name: '' }), 'field name ""'],
-    [field({ name: '1x' }), 'field name "1x"'],
-    [field({ name: 'a-b' }), 'field name "a-b"'],
-    [field({ name: 'x'.repeat(256) }), '256 characters'],
     [field({ name: '$meta' }), '$meta is reserved'],
     [field({ name: 'RowID' }), 'RowID is reserved'],
     [field({ type: 'int64' }), 'no data type "int64"'],
@@ -94,6 +90,17 @@ describe('defineCollection', () => {
   it.each(cases)('refuses case %#', (fields, reason) => {
     const [code, message] = refusal({ fields });
     expect(code).toBe('INVALID_ARGUMENT');
+    expect(message).toContain(reason);
+  });
+
+  it.each([
+    ['', 'field name ""'],
+    ['1x', 'field name "1x"'],
+    ['a-b', 'field name "a-b"'],
+    ['x'.repeat(256), '256 characters'],
+  ])('refuses the name %j', (name, reason) => {
+    const [code, message] = refusal({ fields: field({ name }) });
+    expect(code).toBe('INVALID_FIELD_NAME');
     expect(message).toContain(reason);
   });
 

@@ -6,6 +6,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { parseBody } from '#api/body.ts';
 import { CreateCollectionRequest } from '#api/collections.ts';
 import type { Collection } from '#catalog/collection.ts';
+import { acceptRows } from '#ingest/accept.ts';
 import { type Engine, openEmbedded } from '#runtime/embedded.ts';
 import { newCollection } from '#service/definition.ts';
 import { dropCollection, finishDrops } from '#service/drop.ts';
@@ -89,3 +90,20 @@ describe('killed after the mark', () => {
     expect((await engine.catalog.createCollection(wanted)).outcome).toBe('created');
   });
 });
+
+test('a collection whose rows cannot be applied can be dropped, and holds up nobody then', async () => {
+  const { ports } = engine;
+  const collection = await create();
+  const rows = Array.from({ length: 2_000 }, (_, id) => ({ id, vector: [id, 1, 2, 3] }));
+  const given = { kind: 'insert', rows, partitionId: 1 } as const;
+  await acceptRows(ports, collection, given);
+  const payloads = await ports.objects.list(`collections/${collection.collectionId}/`);
+  await ports.objects.delete(payloads.map(({ key }) => key));
+  await dropCollection(engine, collection);
+  expect((await engine.catalog.getCollection(collection.collectionId))?.state).toBe('dropped');
+
+  const next = await create();
+  await acceptRows(ports, next, given);
+  const parts = await engine.reader.snapshotView(next, Number.MAX_SAFE_INTEGER);
+  expect(parts.reduce((sum, part) => sum + part.rows, 0)).toBe(2_000);
+}, 30_000);

@@ -1,0 +1,4 @@
+import { awsEngine } from '#runtime/aws.ts';
+import { applyStream } from '#runtime/stream.ts';
+
+export const handler = applyStream(awsEngine());
