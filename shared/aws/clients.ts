@@ -7,8 +7,9 @@ import { KinesisClient } from '@aws-sdk/client-kinesis';
 import { LambdaClient } from '@aws-sdk/client-lambda';
 import { S3Client } from '@aws-sdk/client-s3';
 import { BoundedHandler } from './bounded-handler.ts';
+import { ownAttempts } from './retries.ts';
 
-export type AwsService = 's3' | 'kinesis' | 'dynamodb' | 'lambda';
+export type AwsName = 's3' | 'kinesis' | 'dynamodb' | 'lambda';
 
 /**
  * `credentials`: default is the SDK's own chain (the role of a function, a profile of a user).
@@ -18,8 +19,8 @@ export type AwsService = 's3' | 'kinesis' | 'dynamodb' | 'lambda';
 export type AwsSettings = Readonly<{
   region: string;
   credentials?: AwsCredentials;
-  endpoints?: Readonly<Partial<Record<AwsService, string>>>;
-  waits?: Readonly<Partial<Record<AwsService, Partial<Waits>>>>;
+  endpoints?: Readonly<Partial<Record<AwsName, string>>>;
+  waits?: Readonly<Partial<Record<AwsName, Partial<Waits>>>>;
 }>;
 
 export type AwsCredentials = Readonly<{
@@ -54,7 +55,7 @@ export const WAITS = {
   kinesis: { connectMs: 2_000, idleMs: 10_000, answerMs: 10_000, attempts: 1 },
   dynamodb: { connectMs: 2_000, idleMs: 3_000, answerMs: 3_000, attempts: 1 },
   lambda: { connectMs: 2_000, idleMs: 905_000, answerMs: 905_000, attempts: 1 },
-} as const satisfies Record<AwsService, Waits>;
+} as const satisfies Record<AwsName, Waits>;
 
 /** A query may have 32 reads in flight, and a put 4 parts; the next request waits for a socket. */
 const SOCKETS_MAX = 64;
@@ -62,11 +63,17 @@ const SOCKETS_MAX = 64;
 /** At 40 ms a PUT, 64 sockets work off 10,000 waiting requests in 6 s. */
 const WAITING_MAX = 10_000;
 
+/**
+ * A socket that nobody uses is closed after this time, before a service does it (Node's servers after
+ * 5 s), which the next request would meet as a reset. A function that thaws runs this timer first.
+ */
+const UNUSED_SOCKET_MS = 4_000;
+
 /** What all clients have in common. Spread it into the configuration of a service's client. */
-function commonConfig(settings: AwsSettings, service: AwsService) {
+function commonConfig(settings: AwsSettings, service: AwsName) {
   const waits: Waits = { ...WAITS[service], ...settings.waits?.[service] };
   const endpoint = settings.endpoints?.[service];
-  const sockets = { keepAlive: true, maxSockets: SOCKETS_MAX };
+  const sockets = { keepAlive: true, maxSockets: SOCKETS_MAX, timeout: UNUSED_SOCKET_MS };
   return {
     region: settings.region,
     ...(settings.credentials === undefined ? {} : { credentials: { ...settings.credentials } }),
@@ -74,6 +81,7 @@ function commonConfig(settings: AwsSettings, service: AwsService) {
     // AWS_ENDPOINT_URL and its kin are not heard: endpoints come from the settings alone.
     ignoreConfiguredEndpointUrls: true,
     maxAttempts: waits.attempts,
+    retryStrategy: ownAttempts(waits.attempts),
     // HTTP/1.1 for all: Kinesis's default handler speaks HTTP/2, which plain-HTTP endpoints do not.
     requestHandler: new BoundedHandler(
       {

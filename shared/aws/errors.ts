@@ -4,7 +4,7 @@
  * accounts and roles, which are for the log and not for a reply.
  */
 import { StoreError } from '#base/errors.ts';
-import type { AwsService } from './clients.ts';
+import type { AwsName } from './clients.ts';
 
 /**
  * `action`: AWS's name of the call, as in an IAM policy (`PutObject`). `resource`: what it was about,
@@ -12,7 +12,7 @@ import type { AwsService } from './clients.ts';
  * repeat it changes nothing more.
  */
 export type AwsCall = Readonly<{
-  service: AwsService;
+  service: AwsName;
   action: string;
   resource: string;
   idempotent: boolean;
@@ -76,7 +76,7 @@ const HINTS: Readonly<Record<string, string>> = {
   UnrecognizedClientException: 'the credentials are unknown',
 };
 
-const SERVICES: Readonly<Record<AwsService, string>> = {
+const SERVICES: Readonly<Record<AwsName, string>> = {
   s3: 'S3',
   kinesis: 'Kinesis',
   dynamodb: 'DynamoDB',

@@ -6,7 +6,6 @@ import {
   type QueryCommandOutput,
   UpdateItemCommand,
 } from '@aws-sdk/client-dynamodb';
-import pLimit from 'p-limit';
 import { assert } from '#base/assert.ts';
 import { StoreError } from '#base/errors.ts';
 import { checkRowKey, checkRowValue, queryBounds, queryLimit } from '#ports/arguments.ts';
@@ -37,15 +36,6 @@ const ATTEMPTS = { attemptsMax: 5, firstDelayMs: 25, delayMaxMs: 1_000 } as cons
  * the last.
  */
 const QUERY_PAGES_MAX = 335;
-
-/**
- * Two tables share a client of 64 sockets. The client's clocks already run while a request waits for
- * a socket, so a burst would time out without having been sent: it waits here instead.
- */
-const IN_FLIGHT_MAX = 32;
-
-/** What waits holds a row of up to 256 KiB; a request of the engine has a few hundred at most. */
-const WAITING_MAX = 4_096;
 
 /** One item per row: partition, sort, version, value. `#` names, because words may be reserved. */
 const NAMES = { partition: 'p', sort: 's', version: 'v', value: 'b' } as const;
@@ -107,16 +97,11 @@ type Calls = Readonly<{
 
 function openCalls(options: DynamoTableOptions): Calls {
   const resource = `table ${options.tableName}`;
-  const inFlight = pLimit(IN_FLIGHT_MAX);
-  const inTurn = async <T>(send: () => Promise<T>): Promise<T> => {
-    if (inFlight.pendingCount < WAITING_MAX) return inFlight(send);
-    throw new StoreError('OVERLOADED', `${resource} has ${WAITING_MAX} requests waiting`);
-  };
   return {
     read(action, send) {
       const call = { service: 'dynamodb', action, resource, idempotent: true } as const;
       return retry(options, { ...ATTEMPTS, codes: ['OVERLOADED', 'UNCERTAIN'] }, () =>
-        inTurn(send).catch((error: unknown) => {
+        send().catch((error: unknown) => {
           throw toStoreError(error, call);
         }),
       );
@@ -124,7 +109,7 @@ function openCalls(options: DynamoTableOptions): Calls {
     write(action, send) {
       const call = { service: 'dynamodb', action, resource, idempotent: false } as const;
       return retry(options, { ...ATTEMPTS, codes: ['OVERLOADED'] }, () =>
-        inTurn(send).catch((error: unknown) => {
+        send().catch((error: unknown) => {
           if (failureOf(error).name === CONDITION_FAILED) return undefined;
           throw toStoreError(error, call);
         }),

@@ -1,5 +1,6 @@
 /** The command line: one file per verb. */
 import { Command } from 'commander';
+import { VERSION } from '#runtime/version.ts';
 import { inspectCommand } from './inspect.ts';
 import { loadCommand } from './load.ts';
 import { queryCommand } from './query.ts';
@@ -9,6 +10,7 @@ import { serveCommand } from './serve.ts';
 export async function main(argv: readonly string[]): Promise<void> {
   const program = new Command('sterna')
     .description('Sterna, a vector database: serve it here, load it, ask it, look inside.')
+    .version(VERSION)
     .showHelpAfterError()
     .addCommand(serveCommand())
     .addCommand(loadCommand())

@@ -19,8 +19,14 @@ export function printRows(reply: Reply, asJson: boolean): void {
   printTable(rows);
   const explain = reply['explain'];
   if (isObject(explain) && Array.isArray(explain['segments'])) {
-    printTable(explain['segments'].filter(isObject));
+    printTable(explain['segments'].filter(isObject).map(withoutFolder));
   }
+}
+
+/** The folder says what `shard` and the question say; `--json` has the whole key. */
+function withoutFolder(segment: JsonObject): JsonObject {
+  const key = segment['segment'];
+  return typeof key === 'string' ? { ...segment, segment: key.split('/').at(-1) ?? key } : segment;
 }
 
 /** One column per key of any row, in order of first appearance. */

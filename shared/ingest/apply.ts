@@ -191,6 +191,7 @@ const archiveRef = ({ key, product, batch }: Step): ArchiveRef => ({
   key,
   footerOffset: product.entry.footerOffset,
   footerBytes: product.entry.footerBytes,
+  footerCrc32: product.entry.footerCrc32,
   logTimeMs: batch.at(-1)?.logTimeMs ?? 0,
 });
 

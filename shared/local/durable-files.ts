@@ -4,7 +4,7 @@
  * A file's name is an entry of its directory, so that three things must reach the disk in this
  * order: the bytes, the name, and the names of the directories above it.
  */
-import { mkdir, open, rename, rm } from 'node:fs/promises';
+import { mkdir, open, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
 /** The code of a system error such as `ENOENT`; undefined for anything else. */
@@ -26,14 +26,27 @@ export async function syncDirectory(path: string): Promise<void> {
 /**
  * Creates a directory with everything above it and waits until all their names are on the disk;
  * those that exist are left alone.
+ *
+ * One name at a time: Node's recursive `mkdir` never ends where the directory above is there and
+ * still no name can be made in it, as below `/proc`.
  */
 export async function makeDirectory(path: string): Promise<void> {
-  const first = await mkdir(path, { recursive: true });
-  if (first === undefined) return syncDirectory(dirname(path));
-  for (let made = path; made.length >= first.length; made = dirname(made)) {
-    await syncDirectory(dirname(made));
+  const parent = dirname(path);
+  if (parent !== path && !(await isDirectory(parent))) await makeDirectory(parent);
+  try {
+    await mkdir(path);
+  } catch (error) {
+    if (!(await isDirectory(path))) throw error;
   }
+  // Also where it was there: who made it may have died before the flush.
+  await syncDirectory(parent);
 }
+
+const isDirectory = (path: string): Promise<boolean> =>
+  stat(path).then(
+    (stats) => stats.isDirectory(),
+    () => false,
+  );
 
 /** Writes a new file and waits until its bytes are on the disk; its name may not be, yet. */
 export async function writeSynced(path: string, bytes: Uint8Array): Promise<void> {

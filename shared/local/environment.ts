@@ -1,8 +1,11 @@
 /** LMDB environments, opened and committed so that what a promise says is on the disk. */
+import { open as openFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type Database, open, type RootDatabase } from 'lmdb';
 import { isStoreError, StoreError } from '#base/errors.ts';
 import { makeDirectory, syncDirectory } from './durable-files.ts';
+import { checkEnvironment, DATA_FILE, type EnvironmentAge } from './environment-check.ts';
 
 export type Environment = RootDatabase<Buffer, Buffer>;
 export type Rows = Database<Buffer, Buffer>;
@@ -10,8 +13,14 @@ export type Rows = Database<Buffer, Buffer>;
 /** The log has two databases and the table one; the rest is room for the next format. */
 const DATABASES_MAX = 8;
 
+const REMEDIES: Readonly<Record<EnvironmentAge, string>> = {
+  made: 'what was stored in it cannot be read: restore the whole directory from a copy',
+  new: 'the directory was never completely made, so that this file holds nothing that was acknowledged: delete it and start again',
+};
+
 /**
- * Opens the environment in a directory of its own, which is created.
+ * Opens the environment in a directory of its own; a `new` one is created, and on the disk as a
+ * whole when this returns, so that it may be called made.
  *
  * `overlappingSync` off: a commit is LMDB's own, which flushes the pages, then the meta page, and
  * only then reports success. With it on, promises resolve before the flush. Writers do not wait for
@@ -19,8 +28,11 @@ const DATABASES_MAX = 8;
  * next commit as a whole. `eventTurnBatching` off: with it on, lmdb adds a promise to each batch that
  * nobody holds, and a full disk ends the process with an unhandled rejection. `mapSize` is not given:
  * lmdb then doubles the map as the data grows.
+ *
+ * @throws StoreError `DIRECTORY_UNUSABLE` where the file is damaged, or a `made` one is missing
  */
-export async function openEnvironment(path: string): Promise<Environment> {
+export async function openEnvironment(path: string, age: EnvironmentAge): Promise<Environment> {
+  await checkEnvironment(path, age, REMEDIES[age]);
   await makeDirectory(path);
   const environment: Environment = open({
     path,
@@ -31,9 +43,25 @@ export async function openEnvironment(path: string): Promise<Environment> {
     maxDbs: DATABASES_MAX,
     eventTurnBatching: false,
   });
-  // LMDB flushes its file but not the file's name.
-  await syncDirectory(path);
-  return environment;
+  try {
+    if (age === 'new') await flush(join(path, DATA_FILE));
+    // LMDB flushes its file with every commit, but not the file's name.
+    await syncDirectory(path);
+    return environment;
+  } catch (error) {
+    await environment.close();
+    throw error;
+  }
+}
+
+/** LMDB writes the first meta pages of a file without a flush. */
+async function flush(file: string): Promise<void> {
+  const handle = await openFile(file, 'r+');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
 }
 
 export const openRows = (environment: Environment, name: string): Rows =>

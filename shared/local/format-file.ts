@@ -8,29 +8,42 @@ import { replaceFile, systemCode } from './durable-files.ts';
 
 export type DirectoryFormat = 'sterna-data' | 'sterna-global';
 
-const FORMAT_FILE = 'format.json';
+export const FORMAT_FILE = 'format.json';
 /** The newest layout this program knows; see docs/formats/data-directory.md. */
 const FORMAT_VERSION = 1;
 
-const FormatFile = z.object({ format: z.string(), version: z.int().positive() });
+const FormatFile = z.object({
+  format: z.string(),
+  version: z.int().positive(),
+  /** There from the first moment until everything else was made. */
+  unfinished: z.literal(true).optional(),
+  /** There once the directory's own `global` folder was completely made. */
+  ownGlobal: z.literal(true).optional(),
+});
 
 /**
- * Whether the directory has the format. False where it is missing or empty, that is where it may
- * be made into one.
+ * What a directory says of itself. While it is `unfinished` nothing in it was acknowledged; later
+ * whatever it is made of must be there. `ownGlobal`: that includes a global directory within it.
+ */
+export type FormatState = Readonly<{ unfinished: boolean; ownGlobal: boolean }>;
+
+/**
+ * The state of a directory of the format; undefined where it is missing or empty, that is where it
+ * may be made into one.
  *
  * @param ignored names that may stand in a directory without making it somebody else's
  * @throws StoreError `FORMAT_TOO_NEW`; `DIRECTORY_UNUSABLE` where it holds something else
  */
-export async function hasFormat(
+export async function readFormat(
   directory: string,
   format: DirectoryFormat,
   ignored: readonly string[],
-): Promise<boolean> {
+): Promise<FormatState | undefined> {
   const path = join(directory, FORMAT_FILE);
   const text = await readFile(path, 'utf8').catch((error: unknown) => missing(error, directory));
   if (text === undefined) {
     await refuseForeign(directory, format, ignored);
-    return false;
+    return undefined;
   }
   const found = parseFormat(text);
   if (found === undefined || found.format !== format) {
@@ -45,12 +58,22 @@ export async function hasFormat(
       `${directory} has version ${found.version} of the ${format} format; this program knows versions up to ${FORMAT_VERSION}: use a newer Sterna`,
     );
   }
-  return true;
+  return { unfinished: found.unfinished === true, ownGlobal: found.ownGlobal === true };
 }
 
 /** Durable when it returns; the directory is what the file says from then on. */
-export async function writeFormat(directory: string, format: DirectoryFormat): Promise<void> {
-  const text = `${JSON.stringify({ format, version: FORMAT_VERSION })}\n`;
+export async function writeFormat(
+  directory: string,
+  format: DirectoryFormat,
+  state: FormatState,
+): Promise<void> {
+  const file: z.infer<typeof FormatFile> = {
+    format,
+    version: FORMAT_VERSION,
+    ...(state.unfinished && { unfinished: true }),
+    ...(state.ownGlobal && { ownGlobal: true }),
+  };
+  const text = `${JSON.stringify(file)}\n`;
   await replaceFile(join(directory, FORMAT_FILE), utf8(text));
 }
 

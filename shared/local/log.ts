@@ -40,8 +40,11 @@ const TRIM_BATCH = 1_000;
 const LAST_KEY = Buffer.from('last');
 const ARRIVAL_BYTES = 8;
 
-/** `close` wakes whoever waits; the environment is closed by whoever opened it. */
-export type LocalLog = Log & Readonly<{ close: () => void }>;
+/**
+ * `close` wakes whoever waits; the environment is closed by whoever opened it. `lastArrivalMs`: of
+ * the newest entry, also of one that was trimmed; 0 before the first.
+ */
+export type LocalLog = Log & Readonly<{ close: () => void; lastArrivalMs: () => number }>;
 
 export function openLog(environment: Environment, clock: Pick<Clock, 'nowMs'>): LocalLog {
   const entries = openRows(environment, 'log');
@@ -93,6 +96,7 @@ export function openLog(environment: Environment, clock: Pick<Clock, 'nowMs'>): 
       while ((await commit(entries, 'a trim', () => trimBatch(entries, through))) === TRIM_BATCH);
     },
     close: () => wakeUps.close(),
+    lastArrivalMs: () => readState(freshly(state)).arrivalMs,
   };
 }
 

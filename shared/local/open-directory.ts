@@ -16,7 +16,14 @@ import { type DirectoryLock, LOCK_FOLDER, lockDirectory } from './directory-lock
 import { makeDirectory, systemCode } from './durable-files.ts';
 import { systemEntropy } from './entropy.ts';
 import { type Environment, openEnvironment } from './environment.ts';
-import { type DirectoryFormat, hasFormat, writeFormat } from './format-file.ts';
+import { checkEnvironment } from './environment-check.ts';
+import {
+  type DirectoryFormat,
+  FORMAT_FILE,
+  type FormatState,
+  readFormat,
+  writeFormat,
+} from './format-file.ts';
 import { openLog } from './log.ts';
 import { openObjectStore } from './object-store.ts';
 import { openTable } from './table.ts';
@@ -44,8 +51,12 @@ const GLOBAL_FOLDER = 'global';
 /**
  * Opens a data directory, making one where there is none.
  *
- * @throws StoreError `DIRECTORY_UNUSABLE` where another server has it, or it holds something else;
- * `FORMAT_TOO_NEW` where a newer Sterna wrote it
+ * A first start makes things in this order: `format.json` that says unfinished, the environments,
+ * `format.json` without that word. One that dies in between is finished by the next start; later on a
+ * missing or an empty file is lost data and refused, never made again.
+ *
+ * @throws StoreError `DIRECTORY_UNUSABLE` where another server has it, it holds something else, or a
+ * file of it is missing or damaged; `FORMAT_TOO_NEW` where a newer Sterna wrote it
  */
 export async function openLocal(
   directory: string,
@@ -58,17 +69,27 @@ export async function openLocal(
     for (let step = undo.pop(); step !== undefined; step = undo.pop()) await step();
   };
   try {
-    undo.push((await claim(path)).release);
-    await prepare(globalPath, 'sterna-global', []);
-    const clock = options.clock ?? openClock();
-    const regional = await openClosing(join(path, 'regional'), undo);
-    const global = await openClosing(join(globalPath, 'table'), undo);
+    const claimed = await claim(path);
+    undo.push(claimed.lock.release);
+    const isOwn = globalPath === join(path, GLOBAL_FOLDER);
+    if (isOwn && claimed.state.ownGlobal) await requireGlobal(globalPath);
+    const globalState = await prepare(globalPath, 'sterna-global', []);
+    const machine = openClock();
+    const clock = options.clock ?? machine;
+    const regional = await openClosing(join(path, 'regional'), claimed.state, undo);
+    const global = await openClosing(join(globalPath, 'table'), globalState, undo);
+    // The inner one first: what the outer one says of it is then true.
+    await finish(globalPath, 'sterna-global', globalState, false);
+    await finish(path, 'sterna-data', claimed.state, isOwn || claimed.state.ownGlobal);
     const objects = await openObjectStore({
       objects: join(path, 'objects'),
       temporary: join(path, 'tmp'),
     });
     const log = openLog(regional, clock);
     undo.push(async () => log.close());
+    // Arrivals never fall. On a machine whose clock was set back since, every new record would
+    // arrive past its deadline, and its payload look old enough to be collected.
+    machine.notBefore(log.lastArrivalMs());
     const regionalTable = openTable(regional);
     const globalTable = openTable(global);
     const entropy = systemEntropy;
@@ -79,34 +100,63 @@ export async function openLocal(
   }
 }
 
+const LOCK_REMEDY = 'it holds nothing but the lock: delete that folder while no server uses it';
+
 /** Locks the directory and makes it a data directory where it is none yet. */
-async function claim(path: string): Promise<DirectoryLock> {
+async function claim(path: string): Promise<{ lock: DirectoryLock; state: FormatState }> {
   // Looked at before the lock's folder is created, so that nothing is added to a foreign directory.
-  await hasFormat(path, 'sterna-data', [LOCK_FOLDER]);
+  await readFormat(path, 'sterna-data', [LOCK_FOLDER]);
   await makeDirectory(path);
+  await checkEnvironment(join(path, LOCK_FOLDER), 'new', LOCK_REMEDY);
   const lock = await lockDirectory(path);
   try {
-    await prepare(path, 'sterna-data', [LOCK_FOLDER]);
-    return lock;
+    return { lock, state: await prepare(path, 'sterna-data', [LOCK_FOLDER]) };
   } catch (error) {
     await lock.release();
     throw error;
   }
 }
 
-/** Makes a directory one of the format; a crash before the format file leaves it as good as empty. */
+/** Begins to make a directory one of the format; of one that is, says how far that came. */
 async function prepare(
   path: string,
   format: DirectoryFormat,
   ignored: readonly string[],
-): Promise<void> {
-  if (await hasFormat(path, format, ignored)) return;
+): Promise<FormatState> {
+  const found = await readFormat(path, format, ignored);
+  if (found !== undefined) return found;
+  const begun = { unfinished: true, ownGlobal: false };
   await makeDirectory(path);
-  await writeFormat(path, format);
+  await writeFormat(path, format, begun);
+  return begun;
 }
 
-async function openClosing(path: string, undo: (() => Promise<void>)[]): Promise<Environment> {
-  const environment = await openEnvironment(path);
+/** Says that everything the directory is made of is there. Before this nothing is acknowledged. */
+async function finish(
+  path: string,
+  format: DirectoryFormat,
+  state: FormatState,
+  ownGlobal: boolean,
+): Promise<void> {
+  if (!state.unfinished && state.ownGlobal === ownGlobal) return;
+  await writeFormat(path, format, { unfinished: false, ownGlobal });
+}
+
+/** @throws StoreError `DIRECTORY_UNUSABLE` where the global directory, which was made, is gone */
+async function requireGlobal(globalPath: string): Promise<void> {
+  if ((await readFormat(globalPath, 'sterna-global', ['table'])) !== undefined) return;
+  throw new StoreError(
+    'DIRECTORY_UNUSABLE',
+    `${join(globalPath, FORMAT_FILE)} is missing, although this data directory had a global table there: restore the whole directory from a copy`,
+  );
+}
+
+async function openClosing(
+  path: string,
+  state: FormatState,
+  undo: (() => Promise<void>)[],
+): Promise<Environment> {
+  const environment = await openEnvironment(path, state.unfinished ? 'new' : 'made');
   undo.push(() => environment.close());
   return environment;
 }

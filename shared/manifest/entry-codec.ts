@@ -67,7 +67,7 @@ export function writeSegment(keys: KeyWriter, entry: SegmentEntry): void {
   const { writer } = keys;
   keys.key(entry.key);
   writer.varint(entry.level).varint(entry.sizeBytes);
-  writer.varint(entry.footerOffset).varint(entry.footerBytes);
+  writer.varint(entry.footerOffset).varint(entry.footerBytes).u32(entry.footerCrc32);
   writer.varint(entry.rows).varint(entry.tombstones);
   writer.varint(entry.logTimeRangeMs.min).varint(entry.logTimeRangeMs.max);
   const { keyRange, positionRange } = entry;
@@ -95,6 +95,7 @@ export function readSegment(keys: KeyReader): SegmentEntry {
     sizeBytes: reader.varint(),
     footerOffset: reader.varint(),
     footerBytes: reader.varint(),
+    footerCrc32: reader.u32(),
     rows: readU32(reader, 'row count'),
     tombstones: readU32(reader, 'tombstone count'),
     logTimeRangeMs: { min: reader.varint(), max: reader.varint() },
@@ -114,13 +115,16 @@ export function readSegment(keys: KeyReader): SegmentEntry {
 
 export function writeArchiveRef(keys: KeyWriter, archive: ArchiveRef): void {
   keys.key(archive.key);
-  keys.writer.varint(archive.footerOffset).varint(archive.footerBytes).varint(archive.logTimeMs);
+  const { writer } = keys;
+  writer.varint(archive.footerOffset).varint(archive.footerBytes).u32(archive.footerCrc32);
+  writer.varint(archive.logTimeMs);
 }
 
 export const readArchiveRef = (keys: KeyReader): ArchiveRef => ({
   key: keys.key(),
   footerOffset: keys.reader.varint(),
   footerBytes: keys.reader.varint(),
+  footerCrc32: keys.reader.u32(),
   logTimeMs: keys.reader.varint(),
 });
 
@@ -147,7 +151,7 @@ function writeAuxiliary(keys: KeyWriter, entry: AuxiliaryEntry): void {
   const { writer } = keys;
   writer.string(entry.kind).varint(entry.fieldId);
   keys.key(entry.key);
-  writer.varint(entry.sizeBytes);
+  writer.varint(entry.sizeBytes).u32(entry.footerCrc32);
   const facts = Object.entries(entry.facts);
   writer.varint(facts.length);
   for (const [name, value] of facts) {
@@ -163,8 +167,9 @@ function readAuxiliary(keys: KeyReader): AuxiliaryEntry {
   const fieldId = reader.varint();
   const key = keys.key();
   const sizeBytes = reader.varint();
+  const footerCrc32 = reader.u32();
   const facts = readMany(reader, () => [reader.string(), readFact(reader)] as const);
-  return { kind, fieldId, key, sizeBytes, facts: Object.fromEntries(facts) };
+  return { kind, fieldId, key, sizeBytes, footerCrc32, facts: Object.fromEntries(facts) };
 }
 
 function readFact(reader: ByteReader): string | number {

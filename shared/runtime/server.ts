@@ -119,7 +119,8 @@ async function serve(
   response: ServerResponse,
 ): Promise<void> {
   const path = (request.url ?? '/').split('?', 1)[0] ?? '/';
-  const local = request.method === 'GET' ? await localAnswer(options, path) : undefined;
+  const isLook = request.method === 'GET' || request.method === 'HEAD';
+  const local = isLook ? await localAnswer(options, path) : undefined;
   const result = local ?? (await routed(options, state, request, path));
   const body = Buffer.from(result.body);
   if (result.statusCode !== 204) response.setHeader('content-length', body.length);

@@ -1,10 +1,10 @@
 /** A server on this machine: the embedded engine behind the local HTTP server. */
-import { readFileSync } from 'node:fs';
 import { openAccess } from '#catalog/access.ts';
 import { openTelemetry } from '#local/telemetry.ts';
 import type { GraphSupport } from '#segment/graph.ts';
 import { adminRoutes } from '#service/admin.ts';
 import { finishDrops } from '#service/drop.ts';
+import { takeGauges } from '#service/gauges.ts';
 import { inspectRoutes } from '#service/inspect.ts';
 import { readRoutes } from '#service/read.ts';
 import { writeRoutes } from '#service/write.ts';
@@ -12,6 +12,7 @@ import { type Config, readConfig } from './config.ts';
 import { type Engine, type EngineOptions, openEmbedded } from './embedded.ts';
 import { http } from './http.ts';
 import { type RunningServer, startServer } from './server.ts';
+import { VERSION } from './version.ts';
 
 export type StartOptions = Pick<EngineOptions, 'pace' | 'wrap' | 'cacheBytes'> &
   Readonly<{
@@ -31,10 +32,6 @@ export type Sterna = Readonly<{
   /** Takes no more requests, finishes those in flight, stops the background work. */
   close(): Promise<void>;
 }>;
-
-const VERSION: string = JSON.parse(
-  readFileSync(new URL('../../package.json', import.meta.url), 'utf8'),
-).version;
 
 /**
  * @throws StoreError `DIRECTORY_UNUSABLE`, `FORMAT_TOO_NEW`, `INVALID_ARGUMENT` for a bad option or
@@ -57,6 +54,7 @@ export async function startSterna(options: StartOptions): Promise<Sterna> {
       ...adminRoutes(engine),
       ...inspectRoutes(engine),
     };
+    let levels: ReadonlySet<number> = new Set();
     const server = await startServer({
       host: config.host,
       port: config.port,
@@ -72,7 +70,14 @@ export async function startSterna(options: StartOptions): Promise<Sterna> {
         graphs: engine.graphs.available,
         ...(engine.graphs.reason === undefined ? {} : { graphsMissing: engine.graphs.reason }),
       }),
-      metrics: () => telemetry.metricsText(),
+      metrics: async () => {
+        // Metrics are looked at most when the storage is ill: they answer without the gauges then.
+        levels = await takeGauges(engine, levels).catch((error: unknown) => {
+          telemetry.event('warn', 'gauges-failed', { reason: String(error) });
+          return levels;
+        });
+        return telemetry.metricsText();
+      },
       bodyBytesMax: config.bodyBytesMax,
       ...engine.ports,
     });

@@ -37,14 +37,14 @@ export async function buildGraph(
 ): Promise<NewGraph> {
   const full: GraphPayload = { ...GRAPH_DEFAULTS, ...payload };
   const { metric, dim, m, efConstruction } = full;
-  const { folder, path, sizeBytes, rows } = await run(full);
+  const { folder, path, sizeBytes, footerCrc32, rows } = await run(full);
   try {
     const bytes = await readFile(path);
     assert(bytes.length === sizeBytes, `a graph object of ${sizeBytes} bytes`);
     const facts = { metric, dim, m, efConstruction, rows };
     return {
       bytes: new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length),
-      entry: { kind: 'graph', sizeBytes, facts },
+      entry: { kind: 'graph', sizeBytes, footerCrc32, facts },
     };
   } finally {
     await rm(folder, { recursive: true, force: true });

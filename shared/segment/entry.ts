@@ -14,6 +14,11 @@ export type SegmentEntry = Readonly<{
   /** The footer (directory) of the data object, so that one range read opens it. */
   footerOffset: number;
   footerBytes: number;
+  /**
+   * The checksum that ends the footer. The footer holds the checksums of all sections, so this names
+   * the object's content: another valid object under the same key is not read as this one.
+   */
+  footerCrc32: number;
   rows: number;
   tombstones: number;
   keyRange: KeyRange | undefined;
@@ -32,6 +37,8 @@ export type AuxiliaryEntry = Readonly<{
   fieldId: number;
   key: string;
   sizeBytes: number;
+  /** As of a segment. */
+  footerCrc32: number;
   /** Kind-specific facts; for a graph: `metric`, `m`, `efConstruction`, `rows`. */
   facts: Readonly<Record<string, string | number>>;
 }>;
@@ -58,6 +65,7 @@ export type ArchiveRef = Readonly<{
   key: string;
   footerOffset: number;
   footerBytes: number;
+  footerCrc32: number;
   /** Log time of its newest record. */
   logTimeMs: number;
 }>;

@@ -18,7 +18,7 @@ import {
   spaceOf,
   writePoint,
 } from './graph.ts';
-import { layContainer, SECTION_TYPES } from './layout.ts';
+import { layContainer, SECTION_TYPES, type SealedContainer } from './layout.ts';
 
 export type GraphPayload = Readonly<{
   /** Row by row; the row number becomes the point's label. */
@@ -39,6 +39,8 @@ export type GraphFile = Readonly<{
   folder: string;
   path: string;
   sizeBytes: number;
+  /** The checksum that ends the object's footer. */
+  footerCrc32: number;
   /** Points in the graph. */
   rows: number;
 }>;
@@ -49,11 +51,11 @@ export async function buildGraphFile(payload: GraphPayload): Promise<GraphFile> 
   try {
     const saved = join(folder, 'graph');
     const facts = await saveGraph(payload, saved);
-    const bytes = await packGraph(saved, facts);
+    const { bytes, footerCrc32 } = await packGraph(saved, facts);
     await rm(saved);
     const path = join(folder, 'object');
     await writeFile(path, bytes);
-    return { folder, path, sizeBytes: bytes.length, rows: facts.rows };
+    return { folder, path, sizeBytes: bytes.length, footerCrc32, rows: facts.rows };
   } catch (error) {
     await rm(folder, { recursive: true, force: true });
     throw error;
@@ -85,7 +87,7 @@ async function saveGraph(payload: GraphPayload, path: string): Promise<GraphFact
 }
 
 /** The saved graph as an object's bytes, read straight into its section. */
-async function packGraph(path: string, facts: GraphFacts): Promise<Uint8Array> {
+async function packGraph(path: string, facts: GraphFacts): Promise<SealedContainer> {
   const factBytes = encodeFacts(facts);
   const { size } = await stat(path);
   const container = layContainer([
@@ -104,5 +106,5 @@ async function packGraph(path: string, facts: GraphFacts): Promise<Uint8Array> {
   } finally {
     await file.close();
   }
-  return container.seal().bytes;
+  return container.seal();
 }

@@ -197,7 +197,7 @@ async function loadGraph(
 ): Promise<Graph> {
   const { HierarchicalNSW } = await requireLibrary();
   const { key } = entry;
-  const footer = await readFooterFromEnd(objects, key, entry.sizeBytes);
+  const footer = await readFooterFromEnd(objects, entry);
   requireKnown(footer, GRAPH_SECTIONS);
   const facts = decodeFacts(await readSection(objects, key, sectionOf(footer, 'facts')), key);
   const section = sectionOf(footer, 'graph');

@@ -66,15 +66,26 @@ export type Section = SectionPlan &
 /** The directory of one object. */
 export type Footer = Readonly<{ key: string; sections: ReadonlyMap<string, Section> }>;
 
-/** Where a footer lies: what the manifest keeps. */
+/** Where a footer lies. */
 export type FooterPlace = Readonly<{ key: string; footerOffset: number; footerBytes: number }>;
+
+/** What the manifest keeps: where the footer lies, and the checksum that ends it. */
+export type FooterRef = FooterPlace & Readonly<{ footerCrc32: number }>;
+
+/** An object whose bytes end as they should: all that opening it needs besides its content. */
+export type SealedContainer = Readonly<{
+  bytes: Uint8Array;
+  footerOffset: number;
+  footerBytes: number;
+  footerCrc32: number;
+}>;
 
 /** An object being written: one buffer from the start, whose sections are filled in place. */
 export type Container = Readonly<{
   /** The section's bytes, to be filled before {@link Container.seal}. */
   section(name: string): Uint8Array;
   /** Computes the checksums and writes the footer. Call it once. */
-  seal(): Readonly<{ bytes: Uint8Array; footerOffset: number; footerBytes: number }>;
+  seal(): SealedContainer;
 }>;
 
 /**
@@ -106,9 +117,10 @@ export function layContainer(
       for (const { offset, length, blockCrcs } of sections) {
         blockCrcs.set(crcBlocks(bytes.subarray(offset, offset + length)));
       }
-      bytes.set(encodeFooter(sections), footerOffset);
+      const footer = encodeFooter(sections);
+      bytes.set(footer, footerOffset);
       bytes.set(encodeTrailer(footerOffset, footerBytes), footerOffset + footerBytes);
-      return { bytes, footerOffset, footerBytes };
+      return { bytes, footerOffset, footerBytes, footerCrc32: lastU32(footer, 'footer') };
     },
   };
 }
@@ -180,17 +192,20 @@ export function decodeTrailer(key: string, sizeBytes: number, bytes: Uint8Array)
 }
 
 /**
- * Reads the directory and checks that every section lies before it.
+ * Reads the directory, checks that it is the one that the manifest names and that every section lies
+ * before it.
  *
  * @throws StoreError `DATA_CORRUPT` naming the object; `FORMAT_TOO_NEW`
  */
-export function decodeFooter({ key, footerOffset }: FooterPlace, bytes: Uint8Array): Footer {
+export function decodeFooter(ref: FooterRef, bytes: Uint8Array): Footer {
+  const { key, footerOffset, footerCrc32 } = ref;
   const what = `footer of ${key}`;
   if (bytes.length < 4) throw new StoreError('DATA_CORRUPT', `${what}: ${bytes.length} bytes`);
   const body = bytes.subarray(0, bytes.length - 4);
-  const sum = new ByteReader(bytes.subarray(bytes.length - 4), what).u32();
+  const sum = lastU32(bytes, what);
   const reader = new ByteReader(body, what);
   if (sum !== crc32(body)) reader.fail('checksum does not match');
+  if (sum !== footerCrc32) failAsAnother(key);
   if (!isMagic(reader.raw(8), FOOTER_MAGIC)) reader.fail('no footer magic');
   requireVersion(key, reader.u32());
   const count = reader.u32();
@@ -204,6 +219,14 @@ export function decodeFooter({ key, footerOffset }: FooterPlace, bytes: Uint8Arr
   reader.end();
   return { key, sections };
 }
+
+/** @throws StoreError `DATA_CORRUPT`: the object is whole, but it is another one */
+export function failAsAnother(key: string): never {
+  throw new StoreError('DATA_CORRUPT', `${key} is not the object that the manifest names`);
+}
+
+const lastU32 = (bytes: Uint8Array, what: string): number =>
+  new ByteReader(bytes.subarray(bytes.length - 4), what).u32();
 
 function decodeSection(reader: ByteReader, end: number): Section {
   const name = reader.string();

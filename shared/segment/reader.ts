@@ -303,6 +303,8 @@ export class SegmentReader implements VectorSource {
       get: async (key, range) => {
         const bytes = await this.#cached('object', async () => {
           const value = await objects.get(key);
+          const due = this.entry.sizeBytes;
+          if (value.length !== due) this.#fail(`${value.length} bytes where ${due} are due`);
           return { value, sizeBytes: value.length };
         });
         const { offset, length } = range ?? { offset: 0, length: bytes.length };

@@ -8,7 +8,8 @@ import {
   decodeTrailer,
   FOOTER_BYTES_MAX,
   type Footer,
-  type FooterPlace,
+  type FooterRef,
+  failAsAnother,
   type Section,
   TRAILER_BYTES,
 } from './layout.ts';
@@ -16,14 +17,24 @@ import {
 /** All that reading needs of the store. */
 export type ObjectReads = Pick<ObjectStore, 'get'>;
 
-/** One range read. @throws StoreError `DATA_CORRUPT`, `FORMAT_TOO_NEW`, `OBJECT_NOT_FOUND` */
-export async function readFooter(objects: ObjectReads, place: FooterPlace): Promise<Footer> {
-  const { key, footerOffset, footerBytes } = place;
+/**
+ * One range read, to the end of the object: an object that lost its last byte makes it short, and
+ * one that was exchanged has its footer elsewhere or another checksum in it.
+ *
+ * @throws StoreError `DATA_CORRUPT`, `FORMAT_TOO_NEW`, `OBJECT_NOT_FOUND`
+ */
+export async function readFooter(objects: ObjectReads, ref: FooterRef): Promise<Footer> {
+  const { key, footerOffset, footerBytes } = ref;
   if (footerBytes < 1 || footerBytes > FOOTER_BYTES_MAX) {
     throw new StoreError('DATA_CORRUPT', `${key}: a footer of ${footerBytes} bytes`);
   }
-  const range = { offset: footerOffset, length: footerBytes };
-  return decodeFooter(place, await getRange(objects, key, 'footer', range));
+  const range = { offset: footerOffset, length: footerBytes + TRAILER_BYTES };
+  const bytes = await getRange(objects, key, 'footer', range);
+  const sizeBytes = footerOffset + range.length;
+  const place = decodeTrailer(key, sizeBytes, bytes.subarray(footerBytes));
+  // Its end is the same, so its beginning differs where its length does.
+  if (place.footerBytes !== footerBytes) failAsAnother(key);
+  return decodeFooter(ref, bytes.subarray(0, footerBytes));
 }
 
 /**
@@ -32,11 +43,14 @@ export async function readFooter(objects: ObjectReads, place: FooterPlace): Prom
  */
 const END_READ_BYTES = 64 * 1024;
 
-/** The footer of an object whose size is known but not where its footer lies. */
+/** The footer of an object whose size and checksum are known but not where its footer lies. */
 export async function readFooterFromEnd(
   objects: ObjectReads,
-  key: string,
-  sizeBytes: number,
+  {
+    key,
+    sizeBytes,
+    footerCrc32,
+  }: Readonly<{ key: string; sizeBytes: number; footerCrc32: number }>,
 ): Promise<Footer> {
   if (sizeBytes < TRAILER_BYTES) {
     throw new StoreError('DATA_CORRUPT', `${key}: ${sizeBytes} bytes are no object of ours`);
@@ -44,7 +58,8 @@ export async function readFooterFromEnd(
   const length = Math.min(sizeBytes, END_READ_BYTES);
   const start = sizeBytes - length;
   const end = await getRange(objects, key, 'trailer', { offset: start, length });
-  const place = decodeTrailer(key, sizeBytes, end.subarray(length - TRAILER_BYTES));
+  const trailer = end.subarray(length - TRAILER_BYTES);
+  const place = { ...decodeTrailer(key, sizeBytes, trailer), footerCrc32 };
   if (place.footerOffset < start) return await readFooter(objects, place);
   const from = place.footerOffset - start;
   return decodeFooter(place, end.subarray(from, from + place.footerBytes));

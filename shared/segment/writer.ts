@@ -81,12 +81,13 @@ export function draftSegment(
   return {
     vectors: new Map(vectors.map(([id]) => [id, floatsOf(container, id)])),
     finish() {
-      const { bytes, footerOffset, footerBytes } = container.seal();
+      const { bytes, footerOffset, footerBytes, footerCrc32 } = container.seal();
       const entry = {
         level: input.level,
         sizeBytes: bytes.length,
         footerOffset,
         footerBytes,
+        footerCrc32,
         rows: batch.count,
         tombstones: input.tombstones.count,
         keyRange: spanKeys(keyRangeOf(index), tombstoneRange),

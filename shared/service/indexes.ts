@@ -3,7 +3,7 @@ import type { IndexParams } from '#api/indexes.ts';
 import { StoreError } from '#base/errors.ts';
 import type { Index } from '#catalog/collection.ts';
 import { type CollectionSchema, type Field, METRICS, type Metric } from '#schema/field.ts';
-import { readText, settingText } from './params.ts';
+import { readInteger, readText, settingText } from './params.ts';
 
 /** Milvus's names; all are answered by the same graph, FLAT and small segments by exact scan. */
 const VECTOR_INDEX_TYPES = [
@@ -25,6 +25,11 @@ const DEFAULT_METRIC: Metric = 'COSINE';
 /** Settings of an index that are stored and shown: ef, nlist and the like, each a few characters. */
 const SETTINGS_MAX = 32;
 const SETTING_CHARS_MAX = 256;
+/** Milvus's ranges of a graph's settings; what is built stays within narrower ones. */
+const GRAPH_SETTINGS = {
+  M: { min: 2, max: 2_048 },
+  efConstruction: { min: 1, max: 2_147_483_647 },
+} as const;
 
 /**
  * One index as a request asks for it.
@@ -42,6 +47,7 @@ export function defineIndex(schema: CollectionSchema, asked: IndexParams): Index
     asked.indexType || readText(params, 'index_type', 'indexParams.params') || 'AUTOINDEX';
   const metric = metricOf(field, asked.metricType || readText(params, 'metric_type', 'params'));
   checkType(field, indexType);
+  if (field.type === 'FloatVector') checkGraphSettings(params);
   return {
     indexName: asked.indexName ?? field.name,
     fieldId: field.id,
@@ -59,6 +65,16 @@ function checkType(field: Field, indexType: string): void {
     'INVALID_ARGUMENT',
     `invalid index type: ${indexType.slice(0, 64)} on field ${field.name} (${field.type}); expected ${known.join(', ')}`,
   );
+}
+
+/** @throws StoreError `INVALID_ARGUMENT` */
+function checkGraphSettings(params: Readonly<Record<string, unknown>>): void {
+  for (const [name, { min, max }] of Object.entries(GRAPH_SETTINGS)) {
+    const value = readInteger(params, name, 'indexParams.params');
+    if (value === undefined || (value >= min && value <= max)) continue;
+    const message = `indexParams.params.${name}: expected ${min} to ${max}, found ${value}`;
+    throw new StoreError('INVALID_ARGUMENT', message);
+  }
 }
 
 function metricOf(field: Field, name: string | undefined): Metric | undefined {

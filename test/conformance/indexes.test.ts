@@ -169,3 +169,32 @@ describe('refused', () => {
     expectError(await call('drop'), 1802, 'indexName');
   });
 });
+
+describe('settings of a graph', () => {
+  const create = (params: Readonly<Record<string, unknown>>) =>
+    server.call('indexes/create', {
+      collectionName,
+      indexParams: [{ fieldName: 'v', indexType: 'HNSW', params }],
+    });
+
+  test.each([{ M: 2 }, { M: '2048' }, { efConstruction: 1 }, { M: 16, efConstruction: '200' }])(
+    '%j is taken',
+    async (params) => {
+      expect((await create(params)).body.code).toBe(0);
+    },
+  );
+
+  test.each([
+    { params: { M: 'abc' }, name: 'M' },
+    { params: { M: 1 }, name: 'M' },
+    { params: { M: 2049 }, name: 'M' },
+    { params: { M: 4.5 }, name: 'M' },
+    { params: { M: true }, name: 'M' },
+    { params: { efConstruction: 0 }, name: 'efConstruction' },
+    { params: { efConstruction: 'wide' }, name: 'efConstruction' },
+  ])('$params is refused by name', async ({ params, name }) => {
+    expectError(await create(params), 1100, `indexParams.params.${name}`, 'invalid parameter');
+    const { body } = await server.call('indexes/list', { collectionName });
+    expect(body.data).toEqual([]);
+  });
+});

@@ -2,12 +2,12 @@
  * The contract of object stores on S3: always against the emulator, which this file starts and stops,
  * and against a bucket of yours with
  *
- *     STERNA_TEST_S3_BUCKET=my-bucket STERNA_TEST_REGION=eu-central-1 \
- *       npx vitest run test/contract/aws-object-store.test.ts
+ *     STERNA_CONTRACT_AWS=us-east-1 STERNA_CONTRACT_BUCKET=my-bucket npx vitest run \
+ *       test/contract/aws-object-store.test.ts --testTimeout 600000 --hookTimeout 600000
  *
  * under the credentials that the SDK finds (`AWS_PROFILE`, `AWS_ACCESS_KEY_ID`, ...); add
- * `STERNA_TEST_KMS_KEY` to encrypt with a key of yours. Each test works below a prefix of its own,
- * `sterna-contract/<random>/`, and deletes what it put. A run makes about 4,500 requests, 3 cents.
+ * `STERNA_CONTRACT_KMS_KEY` to encrypt with a key of yours. Each test works below a prefix of its
+ * own, `sterna-contract/<random>/`, and deletes what it put; a run makes about 4,500 requests.
  */
 import { randomUUID } from 'node:crypto';
 import {
@@ -19,7 +19,6 @@ import {
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { s3Client } from '#aws/clients.ts';
 import { openS3ObjectStore, type S3ObjectStoreOptions } from '#aws/object-store.ts';
-import { must } from '#base/assert.ts';
 import type { ObjectStore } from '#ports/object-store.ts';
 import { type S3Emulator, startS3 } from '../support/emulators/s3.ts';
 import { objectStoreContract } from './object-store.ts';
@@ -143,10 +142,10 @@ objectStoreContract(
 );
 s3Extras(EMULATED, async () => emulated);
 
-const bucket = process.env['STERNA_TEST_S3_BUCKET'];
-if (bucket !== undefined) {
-  const kmsKeyId = process.env['STERNA_TEST_KMS_KEY'];
-  const region = must(process.env['STERNA_TEST_REGION'], 'STERNA_TEST_REGION names the region');
+const region = process.env['STERNA_CONTRACT_AWS'];
+const bucket = process.env['STERNA_CONTRACT_BUCKET'];
+if (region !== undefined && bucket !== undefined) {
+  const kmsKeyId = process.env['STERNA_CONTRACT_KMS_KEY'];
   const place = {
     client: s3Client({ region }),
     bucket,

@@ -53,7 +53,7 @@ describe('the golden segment, version 1', () => {
     expect(await segment.tombstones()).toEqual(INPUT.tombstones);
     expect([...(await segment.keys()).order]).toEqual(KEY_ORDER);
     expect(await segment.archive()).toEqual(INPUT.archive);
-    const ids = await readArchiveIds({ objects: objectsOf(bytes) }, { ...place, logTimeMs: 0 });
+    const ids = await readArchiveIds({ objects: objectsOf(bytes) }, { ...entry, key: 'golden', logTimeMs: 0 });
     expect(ids.map(({ recordId }) => recordId)).toEqual(['000102030405060708090a0b0c0d0e0f']);
   });
 
@@ -69,7 +69,9 @@ describe.runIf(support.available || process.env['CI'] !== undefined)('the golden
     const bytes = await golden(`graph-${metric.toLowerCase()}-v1.bin`);
     const scratchDir = await mkdtemp(join(tmpdir(), 'sterna-golden-'));
     try {
-      const entry = { kind: 'graph', fieldId: 1, key: 'golden', sizeBytes: bytes.length, facts: {} };
+      const { footerOffset, footerBytes } = decodeTrailer('golden', bytes.length, bytes.slice(-TRAILER_BYTES));
+      const footerCrc32 = Buffer.from(bytes).readUInt32LE(footerOffset + footerBytes - 4);
+      const entry = { kind: 'graph', fieldId: 1, key: 'golden', sizeBytes: bytes.length, footerCrc32, facts: {} };
       const graph = await openGraph({ objects: objectsOf(bytes) }, entry, scratchDir, cache());
       expect(graph.facts).toMatchObject({ metric, dim: GRAPH_DIM, m: 16, rows: 39 });
       for (let row = 0; row < 40; row++) {

@@ -218,7 +218,7 @@ test('a server shows the newest version of a key, once, or nothing', async () =>
   try {
     for (let step = 0; step < SERVED_STEPS; step++) await history.step();
     const { writes, deletes, reads, graphSearches } = history.tally;
-    expect(Math.min(writes, deletes, reads)).toBeGreaterThan(100);
+    expect(Math.min(writes, deletes, reads)).toBeGreaterThan(50);
     if (history.hasGraphs) expect(graphSearches).toBeGreaterThan(0);
   } finally {
     await history.close();

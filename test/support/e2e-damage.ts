@@ -16,8 +16,6 @@ export type Damage = Readonly<{
   name: string;
   /** @param other the object of the same kind of another collection */
   harm: (bytes: Buffer, other: Buffer) => Buffer | undefined;
-  /** Only these; all where it is left out. */
-  kinds?: readonly Kind[];
 }>;
 
 export function flipAt(bytes: Buffer, at: number): Buffer {
@@ -34,8 +32,8 @@ export const DAMAGES: readonly Damage[] = [
   { name: 'a byte less', harm: (bytes) => bytes.subarray(0, -1) },
   { name: 'nothing in it', harm: () => Buffer.alloc(0) },
   { name: 'zeros', harm: (bytes) => Buffer.alloc(bytes.length) },
-  // Whoever refers to a payload or a manifest knows its checksum; of a segment only its size.
-  { name: 'that of another', harm: (_, other) => other, kinds: ['payload', 'manifest'] },
+  // Whole and valid, and mostly of the same size: whoever refers to an object knows its checksum.
+  { name: 'that of another', harm: (_, other) => other },
   { name: 'deleted', harm: () => undefined },
 ];
 
@@ -66,10 +64,7 @@ export async function dissect(dir: string): Promise<ReadonlyMap<string, Anatomy>
       const { manifest, objectKey } = await readManifest({ objects, table }, shard);
       const tail = await readTail(table, shard, manifest.applied);
       const [largest] = [...manifest.segments].sort((a, b) => b.rows - a.rows);
-      const footer =
-        largest === undefined
-          ? undefined
-          : await readFooterFromEnd(objects, largest.key, largest.sizeBytes);
+      const footer = largest === undefined ? undefined : await readFooterFromEnd(objects, largest);
       found.set(collectionName, {
         payloads: tail.flatMap(({ payload }) => (payload.at === 'object' ? [payload.key] : [])),
         segment: largest && {

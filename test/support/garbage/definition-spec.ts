@@ -86,6 +86,21 @@ const stored: Spec = (value, name) =>
     ? FINE
     : perhaps([1100], name.slice(0, 64));
 
+/** Milvus's ranges of a graph's settings; of a scalar field nobody looks at them. */
+const graphSetting =
+  (least: number, greatest: number): Spec =>
+  (value, name) => {
+    const whole = wholeOf(value);
+    return whole !== undefined && whole >= least && whole <= greatest
+      ? FINE
+      : perhaps([1100], name);
+  };
+
+const GRAPH_SETTINGS = {
+  M: graphSetting(2, 2_048),
+  efConstruction: graphSetting(1, 2_147_483_647),
+} as const;
+
 export const indexParams: Spec = list(
   request({
     fieldName: required(text),
@@ -100,7 +115,7 @@ export const indexParams: Spec = list(
       const known = ['', 'AUTOINDEX', 'HNSW', 'FLAT', 'INVERTED', 'STL_SORT', 'IVF_FLAT'];
       return known.includes(value) ? FINE : refused(1100, name, 'index type');
     }),
-    params: map({ index_type: anything }, stored, (members) =>
+    params: map({ index_type: anything, ...GRAPH_SETTINGS }, stored, (members) =>
       isAbsent(members.get('index_type')) ? FINE : perhaps([1100], 'index_type', 'index type'),
     ),
   }),

@@ -52,7 +52,7 @@ describe('a new directory', () => {
     await platform.objects.put('a', new Uint8Array([1]));
     await platform.close();
     const format: unknown = JSON.parse(await readFile(join(directory, 'format.json'), 'utf8'));
-    expect(format).toEqual({ format: 'sterna-data', version: 1 });
+    expect(format).toEqual({ format: 'sterna-data', version: 1, ownGlobal: true });
     const again = await openLocal(directory);
     expect(await again.objects.get('a')).toEqual(new Uint8Array([1]));
     await again.close();

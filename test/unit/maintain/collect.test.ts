@@ -60,7 +60,7 @@ test('a retired object goes after the longest read, and its name with it', async
 test('a retired object that the id window still names stays', async () => {
   const key = productKey(SHARD, 'segment', 0, '0-archive');
   await ports.objects.put(key, new Uint8Array(1));
-  const idWindow = [{ key, footerOffset: 0, footerBytes: 1, logTimeMs: START_MS }];
+  const idWindow = [{ key, footerOffset: 0, footerBytes: 1, footerCrc32: 0, logTimeMs: START_MS }];
   await change({ retired: [{ key, atMs: START_MS }], idWindow });
   await ports.clock.advance(60 * MINUTE);
   await collectShard(ports, SHARD);

@@ -20,6 +20,7 @@ const segment = (
   sizeBytes: rows * 100,
   footerOffset: 0,
   footerBytes: 1,
+  footerCrc32: 0,
   rows,
   tombstones: 0,
   keyRange: undefined,
@@ -175,6 +176,7 @@ describe('graphs', () => {
     fieldId: 101,
     key: `g${keys++}`,
     sizeBytes: 1,
+    footerCrc32: 0,
     facts,
   });
   const fitting = graph({ metric: 'COSINE', m: 16, efConstruction: 200 });

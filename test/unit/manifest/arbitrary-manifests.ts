@@ -27,6 +27,7 @@ export const segmentOf = (headVersion: number, suffix: string): SegmentEntry => 
   sizeBytes: 100,
   footerOffset: 60,
   footerBytes: 40,
+  footerCrc32: 0,
   rows: 0,
   tombstones: 0,
   keyRange: undefined,
@@ -51,6 +52,7 @@ const auxiliaries: fc.Arbitrary<AuxiliaryEntry> = fc.record({
   fieldId: whole,
   key: objectKeys,
   sizeBytes: whole,
+  footerCrc32: u32,
   facts: fc.dictionary(fc.string(), fc.oneof(fc.string(), fc.double({ noNaN: true })), {
     maxKeys: 3,
     noNullPrototype: true,
@@ -65,6 +67,7 @@ const segments: fc.Arbitrary<SegmentEntry> = fc.record({
   sizeBytes: whole,
   footerOffset: whole,
   footerBytes: whole,
+  footerCrc32: u32,
   rows: u32,
   tombstones: u32,
   keyRange: fc.option(range(keys), { nil: undefined }),
@@ -78,6 +81,7 @@ const archives = fc.record({
   key: objectKeys,
   footerOffset: whole,
   footerBytes: whole,
+  footerCrc32: u32,
   logTimeMs: whole,
 });
 

@@ -33,6 +33,7 @@ describe('manifest', () => {
       fieldId: 0,
       key: 'collections/7/1/centroids/000000000003-aa',
       sizeBytes: 9,
+      footerCrc32: 0,
       facts: { clusters: 12, code: 'pq' },
     };
     const segments = [{ ...segmentOf(1, 'a'), auxiliary: [centroids] }];

@@ -10,11 +10,18 @@ import {
 } from '#manifest/history.ts';
 import { firstManifest, segmentOf } from './arbitrary-manifests.ts';
 
-const graph = { kind: 'graph', fieldId: 101, key: 'graph-1', sizeBytes: 1, facts: {} };
+const graph = {
+  kind: 'graph',
+  fieldId: 101,
+  key: 'graph-1',
+  sizeBytes: 1,
+  footerCrc32: 0,
+  facts: {},
+};
 const manifest = {
   ...firstManifest,
   segments: [{ ...segmentOf(1, 'a'), auxiliary: [graph] }, segmentOf(1, 'b')],
-  idWindow: [{ key: 'archive-1', footerOffset: 1, footerBytes: 1, logTimeMs: 1 }],
+  idWindow: [{ key: 'archive-1', footerOffset: 1, footerBytes: 1, footerCrc32: 0, logTimeMs: 1 }],
   retired: [{ key: 'old', atMs: 5 }],
 };
 

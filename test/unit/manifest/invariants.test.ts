@@ -10,9 +10,10 @@ const archive = (suffix: string, logTimeMs: number) => ({
   key: segmentOf(1, suffix).key,
   footerOffset: 1,
   footerBytes: 1,
+  footerCrc32: 0,
   logTimeMs,
 });
-const graph = { kind: 'graph', fieldId: 101, key: 'g', sizeBytes: 1, facts: {} };
+const graph = { kind: 'graph', fieldId: 101, key: 'g', sizeBytes: 1, footerCrc32: 0, facts: {} };
 
 const current: Manifest = {
   ...firstManifest,

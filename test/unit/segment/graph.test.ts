@@ -163,4 +163,22 @@ describe.runIf(isDue)(`graphs${support.available ? '' : ` (no addon: ${support.r
     expect(refused).toBeGreaterThan(damaged.length * 0.9);
     expect(await readdir(scratchDir)).toEqual([]);
   });
+
+  it('are refused where another graph of the same size has taken their place', async () => {
+    const vectors = new Dice(8).floats(20 * 3);
+    const payload = { dim: 3, metric: 'L2', scratchDir } as const;
+    const built = await buildGraph({ ...payload, vectors });
+    const moved = vectors.map((value, at) => (at === 0 ? value + 1e-3 : value));
+    const { bytes } = await buildGraph({ ...payload, vectors: moved });
+    expect(bytes.length).toBe(built.bytes.length);
+    await expect(open({ ...built, bytes })).rejects.toMatchObject({
+      code: 'DATA_CORRUPT',
+      message: `${KEY} is not the object that the manifest names`,
+    });
+    const short = { ...built, bytes: built.bytes.subarray(0, -1) };
+    await expect(open(short)).rejects.toMatchObject({
+      code: 'DATA_CORRUPT',
+      message: expect.stringContaining(KEY),
+    });
+  });
 });

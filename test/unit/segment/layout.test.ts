@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { crc32 } from '#base/bytes.ts';
 import { isStoreError } from '#base/errors.ts';
 import {
   BLOCK_BYTES,
@@ -6,6 +7,7 @@ import {
   requireKnown,
   SECTION_TYPES,
   type SectionPlan,
+  TRAILER_BYTES,
 } from '#segment/layout.ts';
 import { readFooter, readFooterFromEnd, readSection, readSectionRange } from '#segment/sections.ts';
 import { KEY, WatchedObjects } from './objects.ts';
@@ -37,7 +39,7 @@ describe('container', () => {
     const { objects, contents, place, bytes } = await store(plans);
     const footer = await readFooter(objects, place);
     expect([...footer.sections.keys()]).toEqual(['a', 'b', 'c', 'd']);
-    expect(await readFooterFromEnd(objects, KEY, bytes.length)).toEqual(footer);
+    expect(await readFooterFromEnd(objects, { ...place, sizeBytes: bytes.length })).toEqual(footer);
     for (const [name, section] of footer.sections) {
       expect(section.offset % 64).toBe(0);
       expect(await readSection(objects, KEY, section)).toEqual(contents.get(name));
@@ -48,7 +50,7 @@ describe('container', () => {
     const plans = Array.from({ length: 250 }, (_, index) => plan('n'.repeat(300) + index, 3));
     const { objects, place, bytes } = await store(plans);
     expect(place.footerBytes).toBeGreaterThan(64 * 1024);
-    const footer = await readFooterFromEnd(objects, KEY, bytes.length);
+    const footer = await readFooterFromEnd(objects, { ...place, sizeBytes: bytes.length });
     expect(footer).toEqual(await readFooter(objects, place));
   });
 
@@ -109,12 +111,32 @@ describe('container', () => {
     const newer = Buffer.from(bytes);
     newer.writeUInt32LE(2, place.footerOffset + 8);
     const end = place.footerOffset + place.footerBytes - 4;
-    const { crc32 } = await import('#base/bytes.ts');
     newer.writeUInt32LE(crc32(newer.subarray(place.footerOffset, end)), end);
     const objects = await WatchedObjects.of(new Uint8Array(newer));
-    const failed = await readFooter(objects, place).catch((error: unknown) => error);
+    const ref = { ...place, footerCrc32: newer.readUInt32LE(end) };
+    const failed = await readFooter(objects, ref).catch((error: unknown) => error);
     expect(isStoreError(failed, 'FORMAT_TOO_NEW')).toBe(true);
     expect(String(failed)).toContain('version 2');
+  });
+
+  it('refuses an object of the same size whose footer is shorter or another', async () => {
+    const { place, bytes } = await store([plan('a', 3), plan('b', 64)]);
+    const others = [[plan('a', 67)], [plan('b', 3), plan('a', 64)]];
+    for (const plans of others) {
+      const other = await store(plans);
+      const padded = Buffer.alloc(bytes.length);
+      // The footer ends at the object's end, wherever it begins.
+      padded.set(other.bytes, bytes.length - other.bytes.length);
+      const trailer = Buffer.from(other.bytes.subarray(-TRAILER_BYTES));
+      trailer.writeDoubleLE(bytes.length - TRAILER_BYTES - other.footerBytes, 0);
+      trailer.writeUInt32LE(crc32(trailer.subarray(0, 20)), 20);
+      padded.set(trailer, bytes.length - TRAILER_BYTES);
+      const objects = await WatchedObjects.of(new Uint8Array(padded));
+      await expect(readFooter(objects, place)).rejects.toMatchObject({
+        code: 'DATA_CORRUPT',
+        message: `${KEY} is not the object that the manifest names`,
+      });
+    }
   });
 
   it('finds every changed or missing byte of footer and trailer', async () => {
@@ -123,12 +145,17 @@ describe('container', () => {
       const broken = bytes.slice();
       broken[at] = (broken[at] ?? 0) ^ 0x10;
       const objects = await WatchedObjects.of(broken);
-      await expect(readFooterFromEnd(objects, KEY, bytes.length)).rejects.toThrow(KEY);
+      await expect(readFooter(objects, place)).rejects.toMatchObject({ code: 'DATA_CORRUPT' });
+      await expect(
+        readFooterFromEnd(objects, { ...place, sizeBytes: bytes.length }),
+      ).rejects.toThrow(KEY);
     }
     for (let length = 0; length < bytes.length; length++) {
       const objects = await WatchedObjects.of(bytes.slice(0, length));
-      const failed = await readFooterFromEnd(objects, KEY, length).catch((error: unknown) => error);
-      expect(isStoreError(failed, 'DATA_CORRUPT')).toBe(true);
+      const refusal = { code: 'DATA_CORRUPT', message: expect.stringContaining(KEY) };
+      await expect(readFooter(objects, place)).rejects.toMatchObject(refusal);
+      const ref = { ...place, sizeBytes: length };
+      await expect(readFooterFromEnd(objects, ref)).rejects.toMatchObject(refusal);
     }
   });
 });

@@ -8,9 +8,9 @@ import type { ArchiveEntry } from '#segment/entry.ts';
 import { layContainer } from '#segment/layout.ts';
 import { memorySource } from '#segment/memory.ts';
 import { openSegment, type SegmentReader } from '#segment/reader.ts';
-import { readFooterFromEnd } from '#segment/sections.ts';
+import { readFooter, readFooterFromEnd } from '#segment/sections.ts';
 import type { StampedBatch, VectorSource } from '#segment/source.ts';
-import { draftSegment, encodeSegment } from '#segment/writer.ts';
+import { draftSegment, encodeSegment, type NewSegment } from '#segment/writer.ts';
 import { entryOf, KEY, WatchedObjects } from './objects.ts';
 import {
   Dice,
@@ -200,7 +200,7 @@ describe('a segment', () => {
     const input = randomSegment(12, 20, 5);
     const segment = encodeSegment(input);
     for (const required of [false, true]) {
-      const { bytes, ...place } = await withSection(segment.bytes, required);
+      const { bytes, ...place } = await withSection(segment, required);
       const entry = { ...entryOf(segment), ...place, sizeBytes: bytes.length };
       const objects = await WatchedObjects.of(bytes);
       const reading = readRows(openSegment({ objects }, entry, cacheOf()), input.schema);
@@ -209,14 +209,62 @@ describe('a segment', () => {
     }
   });
 
-  async function withSection(bytes: Uint8Array, required: boolean) {
-    const { sections } = await readFooterFromEnd(await WatchedObjects.of(bytes), KEY, bytes.length);
+  async function withSection(segment: NewSegment, required: boolean) {
+    const { bytes } = segment;
+    const { sections } = await readFooter(await WatchedObjects.of(bytes), entryOf(segment));
     const codes = { name: 'codes/120', type: 99, required, length: 500 };
     const container = layContainer([codes, ...sections.values()]);
     for (const { name, offset, length } of sections.values()) {
       container.section(name).set(bytes.subarray(offset, offset + length));
     }
     return container.seal();
+  }
+
+  it('is refused where its object was exchanged for another whole one, or lost its last byte', async () => {
+    for (const count of [5, 1500]) {
+      const { input, segment, other } = twins(count);
+      const damaged = [
+        { bytes: other.bytes, message: `${KEY} is not the object that the manifest names` },
+        { bytes: segment.bytes.subarray(0, -1), message: KEY },
+      ];
+      for (const { bytes, message } of damaged) {
+        const objects = await WatchedObjects.of(bytes);
+        const refusal = { code: 'DATA_CORRUPT', message: expect.stringContaining(message) };
+        const entry = entryOf(segment);
+        const reader = openSegment({ objects }, entry, cacheOf());
+        for (const each of input.schema.fields) {
+          await expect(reader.column(each)).rejects.toMatchObject(refusal);
+        }
+        await expect(reader.keys()).rejects.toMatchObject(refusal);
+        await expect(reader.archive()).rejects.toMatchObject(refusal);
+        const ref = { ...entry, logTimeMs: 0 };
+        await expect(readArchive({ objects }, ref)).rejects.toMatchObject(refusal);
+        await expect(readArchiveIds({ objects }, ref)).rejects.toMatchObject(refusal);
+        await expect(readFooterFromEnd(objects, entry)).rejects.toMatchObject(refusal);
+      }
+    }
+  });
+
+  /** Two segments of one size that differ in one component of one vector; 1,500 rows take over 1 MiB. */
+  function twins(count: number) {
+    const dice = new Dice(21);
+    const schema = {
+      version: 1,
+      fields: [field(100, 'Int64', { primaryKey: true }), field(101, 'FloatVector', { dim: 256 })],
+    };
+    const rows = randomRows(dice, schema, count);
+    const archive = randomArchive(dice, 3);
+    const tombstones = randomTombstones(dice, schema, 2);
+    const input = { schema, level: 0, rows, tombstones, archive };
+    const segment = encodeSegment(input);
+    const vectors = rows.batch.columns.get(101);
+    if (vectors?.type !== 'FloatVector') throw new Error('no vectors');
+    vectors.values[7] = (vectors.values[7] ?? 0) + 1;
+    const other = encodeSegment(input);
+    expect(other.bytes.length).toBe(segment.bytes.length);
+    expect(other.entry.footerOffset).toBe(segment.entry.footerOffset);
+    expect(segment.bytes.length > 1024 * 1024).toBe(count === 1500);
+    return { input, segment, other };
   }
 
   it('takes vectors that are written straight into a shared object', () => {
