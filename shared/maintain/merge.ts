@@ -175,7 +175,8 @@ async function splitTombstones(
   if (lists.length === 0) return { kept: none, dropped: none };
   const all = concatTombstones(lists);
   const needed = bitmapOf(all.count);
-  for (const other of others) await markNeeded(all, other, needed);
+  const index = tombstoneIndex(all);
+  for (const other of others) await markNeeded(all, index, other, needed);
   const numbers = Uint32Array.from({ length: all.count }, (_, index) => index);
   return {
     kept: gatherTombstones(
@@ -192,10 +193,10 @@ async function splitTombstones(
 /** Marks the tombstones that kill a version in `other`. */
 async function markNeeded(
   tombstones: StampedTombstones,
+  index: ReturnType<typeof tombstoneIndex>,
   other: SegmentReader,
   needed: Uint8Array,
 ): Promise<void> {
-  const index = tombstoneIndex(tombstones);
   if (other.rows === 0) return;
   const [keys, stamps] = await Promise.all([other.keys(), other.stamps()]);
   joinKeys(index, keys, (from, to, otherFrom) => {

@@ -44,6 +44,11 @@ export const COMPACT_POLICY: CompactPolicy = {
   idleMs: 30_000,
 };
 
+/**
+ * Level-0 segments folded at once. Each is compared with every other segment, so a backlog of hundreds
+ * is folded in several steps of some thousand comparisons rather than in one of its square.
+ */
+const INPUTS_MAX = 64;
 /** Segments of like size that are merged into one. */
 const FAN_OUT = 8;
 /** Upper ends of the tiers; what is larger is full. */
@@ -97,7 +102,8 @@ function pickLevelZero(
     zero.length >= policy.levelZeroSegments ||
     (zero.length > 0 && nowMs - oldestMs >= policy.levelZeroAgeMs);
   if (!due) return undefined;
-  return { reason: 'level-zero', inputs: asManyAsFit(zero, policy), level: 1 };
+  const inputs = asManyAsFit(zero.slice(0, INPUTS_MAX), policy);
+  return { reason: 'level-zero', inputs, level: 1 };
 }
 
 /** The lowest tier that is full, its smallest segments first. */

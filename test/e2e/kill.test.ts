@@ -107,8 +107,9 @@ async function loadUntilDeath(server: KilledServer, name: string): Promise<void>
   await Promise.all(
     Array.from({ length: WRITERS }, async (_, writer) => {
       for (let step = 0; await writeOnce(server, writer, step); step++) {
-        if (performance.now() - started > ROUND_MS_MAX)
-          throw new Error(`${name} was never reached`);
+        if (performance.now() - started > ROUND_MS_MAX) {
+          throw new Error(`${name} was never reached; the server said: ${server.said()}`);
+        }
       }
     }),
   );
@@ -135,7 +136,7 @@ async function writeOnce(server: KilledServer, writer: number, step: number): Pr
     const data = ids.map((id) => ({
       id,
       stamp: batch,
-      text: `${batch}/${id} `.repeat(step % 2 === 0 ? 1 : 1800),
+      text: `${batch}/${id} `.repeat(step % 2 === 0 ? 1 : 250),
       vector: vectorOf(id),
     }));
     return await attempt(server, 'entities/upsert', { data }, ids, batch, batch);

@@ -5,6 +5,8 @@ type Reply = Readonly<Record<string, unknown>>;
 
 export type KilledServer = Readonly<{
   url: string;
+  /** What it wrote to standard output and error, the end of it. */
+  said(): string;
   /** Lets the kill point count from now on. */
   arm(): void;
   kill(): void;
@@ -52,6 +54,7 @@ export async function startKillable(
   };
   return {
     url,
+    said: () => said.slice(-4000),
     arm: () => child.kill('SIGUSR2'),
     kill: () => child.kill('SIGKILL'),
     exited,
