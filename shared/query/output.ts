@@ -116,7 +116,8 @@ export function outputRow(
   for (const { field, column, by } of cells) {
     const value = valueAt(column, by === 'source' ? row : picked);
     if (field.dynamic) spread(shown, value, output.dynamic);
-    else shown[field.name] = value;
+    // A field called `distance` does not hide the score.
+    else if (!Object.hasOwn(shown, field.name)) shown[field.name] = value;
     if (field.primaryKey && distance !== undefined) shown['distance'] = distance;
   }
   return shown;

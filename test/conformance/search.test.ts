@@ -319,3 +319,28 @@ describe('refused', () => {
     expectError(await ask(body), code, says);
   });
 });
+
+test('a field called distance does not hide the score', async () => {
+  const named = 'field_called_distance';
+  await server.must('collections/create', {
+    collectionName: named,
+    schema: {
+      fields: [
+        { fieldName: 'id', dataType: 'Int64', isPrimary: true },
+        { fieldName: 'distance', dataType: 'Int64' },
+        { fieldName: 'v', dataType: 'FloatVector', elementTypeParams: { dim: '2' } },
+      ],
+    },
+    indexParams: [{ fieldName: 'v', indexName: 'v', metricType: 'L2' }],
+  });
+  const row = { id: 1, distance: 77, v: [3, 4] };
+  await server.must('entities/insert', { collectionName: named, data: [row] });
+  const found = await server.must('entities/search', {
+    collectionName: named,
+    data: [[0, 0]],
+    outputFields: ['*'],
+  });
+  expect(found.data).toEqual([{ id: 1, distance: 25, v: [3, 4] }]);
+  const read = await server.must('entities/query', { collectionName: named, filter: 'id == 1' });
+  expect(read.data).toEqual([row]);
+});
