@@ -40,7 +40,7 @@ export type CoreOptions = Readonly<{
   cacheBytes?: number | undefined;
 }>;
 
-const CACHE_BYTES = 128 * 1024 * 1024;
+const CACHE_BYTES = 256 * 1024 * 1024;
 
 export function openCore(world: EnginePorts, options: CoreOptions): EngineCore {
   const ports = {
