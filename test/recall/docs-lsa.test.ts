@@ -77,7 +77,9 @@ async function untilIndexed(server: TestServer): Promise<void> {
 async function untilGraphsLoaded(server: TestServer, data: Dataset): Promise<void> {
   for (let round = 0; round < 500; round++) {
     const reply = await search(server, data, 0, { explain: true });
-    const large = (reply['explain'].segments as readonly Explained[]).filter(({ rows }) => rows >= 5000);
+    const large = (reply['explain'].segments as readonly Explained[]).filter(
+      ({ rows }) => rows >= 5000,
+    );
     if (large.length > 0 && large.every(({ method }) => method === 'graph')) return;
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
