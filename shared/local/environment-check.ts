@@ -153,17 +153,17 @@ function readMeta(bytes: Buffer): Meta | undefined {
 
 /** A page in use that the file does not have, or that is not what it should be. */
 async function lostPage({ handle, meta, pages }: Tree): Promise<bigint | undefined> {
-  const todo = meta.roots.filter((root) => root !== NO_PAGE);
+  const pending = meta.roots.filter((root) => root !== NO_PAGE);
   // No page is reached twice in a whole tree, so a walk of more steps than pages goes round.
-  for (let steps = 0; todo.length > 0; steps++) {
-    const page = todo.pop() ?? NO_PAGE;
+  for (let steps = 0; pending.length > 0; steps++) {
+    const page = pending.pop() ?? NO_PAGE;
     if (page >= BigInt(pages) || steps > pages) return page;
     const bytes = await readAt(handle, Number(page) * meta.pageBytes, meta.pageBytes);
     const below = pagesBelow(bytes, page);
     if (below === undefined) return page;
     const beyond = below.values.find((last) => last >= BigInt(pages));
     if (beyond !== undefined) return beyond;
-    todo.push(...below.trees);
+    pending.push(...below.trees);
   }
   return undefined;
 }
