@@ -19,6 +19,8 @@ export type Collection = Readonly<{
   nextFieldId: number;
   nextPartitionId: number;
   createdMs: number;
+  /** When the last step of its drop was taken; absent in rows of an earlier version. */
+  droppedMs?: number;
   /** A dropped collection keeps its row until its objects are collected. */
   state: 'creating' | 'open' | 'dropping' | 'dropped';
 }>;

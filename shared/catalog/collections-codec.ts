@@ -61,6 +61,7 @@ const StoredCollection = z.object({
   nextFieldId: Id,
   nextPartitionId: Id,
   createdMs: Id,
+  droppedMs: Id.exactOptional(),
   state: z.enum(['creating', 'open', 'dropping', 'dropped']),
 });
 

@@ -75,6 +75,10 @@ export class CollectionRows {
     await this.#global.delete(key, row.version);
   }
 
+  async delete(collectionId: number): Promise<void> {
+    await this.#global.delete(contentKey(collectionId));
+  }
+
   parse(row: Row): Collection {
     return this.#cache.parse(row);
   }

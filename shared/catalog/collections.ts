@@ -37,7 +37,7 @@ export type CatalogPorts = Readonly<{
 }>;
 
 /** What the creator of a collection decides. */
-export type NewCollection = Omit<Collection, 'collectionId' | 'createdMs' | 'state'>;
+export type NewCollection = Omit<Collection, 'collectionId' | 'createdMs' | 'droppedMs' | 'state'>;
 
 /** `dropping`: the name still belongs to a collection whose drop has to be finished first. */
 export type Creation = Readonly<{
@@ -169,8 +169,15 @@ export class Catalog {
   async finishDrop(collection: Collection): Promise<void> {
     await this.#rows.freeName(collection);
     await this.#update(collection.collectionId, (current) =>
-      current.state === 'dropped' ? undefined : { ...current, state: 'dropped' },
+      current.state === 'dropped'
+        ? undefined
+        : { ...current, state: 'dropped', droppedMs: this.#ports.clock.nowMs() },
     );
+  }
+
+  /** The very last step: nothing of the collection is left. Ids are never used again. */
+  async forgetCollection(collectionId: number): Promise<void> {
+    await this.#rows.delete(collectionId);
   }
 
   /**

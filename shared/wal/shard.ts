@@ -18,9 +18,12 @@ export type ObjectKind = 'payload' | 'segment' | 'graph' | 'manifest';
 
 const digits = (value: number, width: number): string => String(value).padStart(width, '0');
 
+/** All objects of a collection lie below this prefix; those of its snapshots do not. */
+export const collectionPrefix = (collectionId: number): string => `collections/${collectionId}/`;
+
 /** All objects of one kind of a shard lie below this prefix. */
 export const objectPrefix = ({ collectionId, shard }: ShardId, kind: ObjectKind): string =>
-  `collections/${collectionId}/${shard}/${kind}/`;
+  `${collectionPrefix(collectionId)}${shard}/${kind}/`;
 
 /** A payload's key carries its mint time, by which collect knows its age. */
 export const payloadKey = (shard: ShardId, mintMs: number, suffix: string): string =>
