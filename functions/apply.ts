@@ -1,4 +1,4 @@
-import { awsEngine } from '#runtime/aws.ts';
+import { awsBase } from '#runtime/aws-base.ts';
 import { applyStream } from '#runtime/stream.ts';
 
-export const handler = applyStream(awsEngine());
+export const handler = applyStream(awsBase());

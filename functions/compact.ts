@@ -1,4 +1,4 @@
-import { awsEngine } from '#runtime/aws.ts';
+import { awsBase } from '#runtime/aws-base.ts';
 import { compactTimer } from '#runtime/timer.ts';
 
-export const handler = compactTimer(awsEngine());
+export const handler = compactTimer(awsBase());

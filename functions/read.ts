@@ -1,4 +1,5 @@
-import { awsHttp } from '#runtime/aws.ts';
+import { awsEngine, awsHttp } from '#runtime/aws.ts';
+import { readMemory } from '#runtime/memory.ts';
 import { readRoutes } from '#service/read.ts';
 
-export const handler = awsHttp(readRoutes);
+export const handler = awsHttp(readRoutes, awsEngine(readMemory));

@@ -82,8 +82,7 @@ function decodeUtf8(bytes: Uint8Array): string {
 export const tooLarge = (bytesMax: number): StoreError =>
   new StoreError(
     'TOO_LARGE',
-    `the request body exceeds ${bytesMax} bytes; send fewer rows per request, gzip them ` +
-      '(Content-Encoding: gzip), or import files with jobs/import/create',
+    `the request body, decompressed, exceeds ${bytesMax} bytes; send fewer rows per request, in several requests`,
   );
 
 /**

@@ -59,14 +59,31 @@ const PASSING = new Set([
   'XAmzContentChecksumMismatch',
 ]);
 
+/**
+ * The request, or the credentials that signed it, had grown too old when it arrived: a function that
+ * was frozen between signing and sending, or one that holds credentials of before. Refused before
+ * anything else is looked at, so nothing was done, and the next request is signed anew.
+ */
+const STALE: Readonly<Record<string, string>> = {
+  ExpiredToken: 'the credentials have expired',
+  ExpiredTokenException: 'the credentials have expired',
+  RequestExpired: 'the request was signed too long ago',
+  RequestInTheFuture: 'the request was signed by a clock that is ahead',
+  RequestTimeTooSkewed: 'the request was signed too long ago, or by a clock that is wrong',
+  TokenRefreshRequired: 'the credentials have to be renewed',
+};
+
+/** Names that stand for a wrong key as well as for a late request; the text alone tells which. */
+const SIGNATURE_REFUSED = new Set(['InvalidSignatureException', 'SignatureDoesNotMatch']);
+const SIGNATURE_STALE = /^Signature (expired|not yet current)/;
+
 /** What an operator should look at. */
 const HINTS: Readonly<Record<string, string>> = {
   AccessDenied: 'the role lacks a permission, or a policy denies it',
   AccessDeniedException: 'the role lacks a permission, or a policy denies it',
   CredentialsProviderError: 'there are no credentials',
-  ExpiredToken: 'the credentials have expired',
-  ExpiredTokenException: 'the credentials have expired',
   InvalidAccessKeyId: 'the credentials are unknown',
+  InvalidSignatureException: 'the secret access key is wrong',
   KMSAccessDeniedException: 'the role may not use the encryption key',
   KMSDisabledException: 'the encryption key is disabled',
   NoSuchBucket: 'there is no such bucket',
@@ -81,12 +98,13 @@ const SERVICES: Readonly<Record<AwsName, string>> = {
   kinesis: 'Kinesis',
   dynamodb: 'DynamoDB',
   lambda: 'Lambda',
+  secretsmanager: 'Secrets Manager',
 };
 
 /**
  * - `OBJECT_NOT_FOUND`: the object is missing
- * - `OVERLOADED`: throttled, nothing was done
- * - `PLATFORM_REFUSED`: refused for a reason that stays: permission, missing bucket, credentials
+ * - `OVERLOADED`: throttled, or signed too long ago; nothing was done
+ * - `PLATFORM_REFUSED`: refused for a reason that stays: permission, missing bucket, unknown credentials
  * - `UNCERTAIN`: no answer, or one that leaves open what happened
  * - `INTERNAL`: no failure of AWS, but of the code that called it
  */
@@ -107,6 +125,10 @@ export function toStoreError(error: unknown, call: AwsCall): StoreError {
   const isLastWord = call.idempotent || failure.attempts <= 1;
   if (isLastWord && isThrottle(failure)) {
     const message = `${service} takes no more calls now; ${doing} was not done: ${said}`;
+    return new StoreError('OVERLOADED', message, options);
+  }
+  if (isLastWord && isStale(error, failure)) {
+    const message = `${service} found ${doing} signed too late; it was not done: ${said}`;
     return new StoreError('OVERLOADED', message, options);
   }
   if (isLastWord && isRefusal(failure)) {
@@ -135,6 +157,12 @@ export function failureOf(error: unknown): AwsFailure {
 
 const isThrottle = ({ name, status }: AwsFailure): boolean => THROTTLED.has(name) || status === 429;
 
+const isStale = (error: unknown, { name }: AwsFailure): boolean =>
+  name in STALE ||
+  (SIGNATURE_REFUSED.has(name) &&
+    error instanceof Error &&
+    SIGNATURE_STALE.test(error.message.trim()));
+
 const isRefusal = ({ name, status }: AwsFailure): boolean =>
   name in HINTS || (status !== undefined && status >= 300 && status < 500 && !PASSING.has(name));
 
@@ -147,7 +175,7 @@ function describe({ name, status, requestId }: AwsFailure): string {
     ...(status === undefined ? [] : [`status ${status}`]),
     ...(requestId === undefined ? [] : [`request ${requestId}`]),
   ];
-  const hint = HINTS[name];
+  const hint = HINTS[name] ?? STALE[name];
   const word = facts.length === 0 ? name : `${name} (${facts.join(', ')})`;
   return hint === undefined ? word : `${word}: ${hint}`;
 }

@@ -46,6 +46,8 @@ export type ApplyPorts = Readonly<{
   telemetry: Telemetry;
   recordIds: RecordIds;
   manifests?: ManifestCache | undefined;
+  /** No further batch is begun after this time; what is committed by then stays. */
+  stopMs?: number | undefined;
 }>;
 
 export type ApplyBounds = Readonly<{ rows: number; bytes: number }>;
@@ -70,7 +72,8 @@ const SWEEPS_MAX = 64;
  *
  * @throws StoreError `LOG_GAP` where a forwarded record does not follow the last one seen;
  *   `DATA_CORRUPT`, `OBJECT_NOT_FOUND`, `FORMAT_TOO_NEW` for a record that cannot be applied: the
- *   shard is parked. What came before it may be applied, nothing behind it is
+ *   shard is parked. What came before it may be applied, nothing behind it is. `TIMEOUT` where
+ *   `stopMs` came first: calling again with the same entries goes on
  */
 export async function applyBatch(
   ports: ApplyPorts,
@@ -91,6 +94,12 @@ export async function applyBatch(
       await finish(ports, shard, manifest, records);
       refuseGap(shard, folded);
       return { manifest, ...applied };
+    }
+    if (ports.clock.nowMs() >= (ports.stopMs ?? Number.POSITIVE_INFINITY)) {
+      throw new StoreError(
+        'TIMEOUT',
+        `${shardName(shard)}: ${folded.records.length} records are left`,
+      );
     }
     const rows = await commitBatch(ports, shard, schema, manifest, batch);
     // Somebody else's batch, or a new mark of collect: fold again onto what is there now.

@@ -149,8 +149,10 @@ function exchange(
   const segment = current.segments.find(({ key }) => key === segmentKey);
   if (segment === undefined) return undefined;
   const gone = new Set(stale.map(({ key }) => key));
-  const present = new Set(segment.auxiliary.map(({ key }) => key));
-  const added = built.filter(({ key }) => !present.has(key));
+  // Two builders may have been at it: the second one's graph would be loaded by nobody, and stay.
+  const added = built.filter(
+    (graph) => !segment.auxiliary.some((known) => isSameGraph(known, graph)),
+  );
   const removed = segment.auxiliary.filter(({ key }) => gone.has(key)).map(({ key }) => key);
   if (added.length + removed.length === 0) return undefined;
   const auxiliary = [...segment.auxiliary.filter(({ key }) => !gone.has(key)), ...added];
@@ -163,3 +165,8 @@ function exchange(
   };
   return retireKeys(next, removed, atMs);
 }
+
+const isSameGraph = (a: AuxiliaryEntry, b: AuxiliaryEntry): boolean =>
+  a.kind === b.kind &&
+  a.fieldId === b.fieldId &&
+  ['metric', 'm', 'efConstruction'].every((fact) => a.facts[fact] === b.facts[fact]);

@@ -31,6 +31,10 @@ export type CompactPolicy = Readonly<{
   graphRows: number;
   /** A shard that was written to this long ago is idle: its segments may be merged more eagerly. */
   idleMs: number;
+  /** Whether a graph over so many rows may be begun here and now; default: any may. */
+  mayBuild?: ((rows: number, want: WantedGraph) => boolean) | undefined;
+  /** Graphs built in one step; default: all that a segment lacks. */
+  graphsPerStep?: number | undefined;
 }>;
 
 export const COMPACT_POLICY: CompactPolicy = {
@@ -198,7 +202,9 @@ export function pickGraphs(
   if (manifest.state === 'dropped') return undefined;
   const work = manifest.segments
     .filter(({ level }) => level > 0)
-    .map((segment) => graphWork(segment, segment.rows >= policy.graphRows ? wanted : [], canBuild))
+    .map((segment) =>
+      graphWork(segment, segment.rows >= policy.graphRows ? wanted : [], policy, canBuild),
+    )
     .filter(({ missing, stale }) => missing.length + stale.length > 0)
     .sort((a, b) => b.segment.rows - a.segment.rows);
   return work.find(({ missing }) => missing.length > 0) ?? work[0];
@@ -207,13 +213,16 @@ export function pickGraphs(
 function graphWork(
   segment: SegmentEntry,
   wanted: readonly WantedGraph[],
+  { mayBuild = () => true, graphsPerStep }: CompactPolicy,
   canBuild: boolean,
 ): GraphWork {
   const graphs = segment.auxiliary.filter(({ kind }) => kind === 'graph');
   const missing = wanted.filter((want) => !graphs.some((graph) => isGraphFor(graph, want)));
   return {
     segment,
-    missing: canBuild ? missing : [],
+    missing: canBuild
+      ? missing.filter((want) => mayBuild(segment.rows, want)).slice(0, graphsPerStep)
+      : [],
     stale: graphs.filter((graph) => !wanted.some((want) => isGraphFor(graph, want))),
   };
 }

@@ -12,6 +12,7 @@ import { must } from '#base/assert.ts';
 import { StoreError } from '#base/errors.ts';
 import type { RecordPosition } from '#base/position.ts';
 import type { Collection, ConsistencyLevel } from '#catalog/collection.ts';
+import { expiredBeforeMs } from '#catalog/ttl.ts';
 import type { Predicate } from '#filter/predicate.ts';
 import { ManifestCache } from '#manifest/head.ts';
 import type { Clock } from '#ports/clock.ts';
@@ -25,6 +26,7 @@ import { graphSupport } from '#segment/graph.ts';
 import { shardName } from '#wal/shard.ts';
 import type { Scope } from './allowed.ts';
 import { type Coverage, coverageOf, type ShardSnapshot, snapshotOf } from './coverage.ts';
+import { withoutExpired } from './expiry.ts';
 import { type Explain, explainOf } from './explain.ts';
 import { fetchRows } from './fetch.ts';
 import { wantedPositions } from './freshness.ts';
@@ -50,6 +52,8 @@ export type ReaderOptions = Readonly<{
   cacheBytes: number;
   /** Graphs kept in memory; default {@link GRAPH_BYTES}. */
   graphBytes?: number | undefined;
+  /** Whether somebody builds graphs for these collections; default: where the graph library is here. */
+  graphsAreBuilt?: boolean | undefined;
 }>;
 
 /** What every read may say. */
@@ -123,6 +127,7 @@ const PAUSE_MS = 1;
 
 export class Reader {
   readonly #clock: Clock;
+  readonly #graphsAreBuilt: boolean | undefined;
   readonly #meter: Meter;
   readonly #cache: SectionCache;
   readonly #graphs: GraphLoads;
@@ -132,6 +137,7 @@ export class Reader {
   constructor(options: ReaderOptions) {
     const { table, clock, cacheBytes } = options;
     this.#clock = clock;
+    this.#graphsAreBuilt = options.graphsAreBuilt;
     this.#meter = createMeter(options.objects);
     const { objects } = this.#meter;
     const manifests = options.manifests ?? new ManifestCache();
@@ -257,8 +263,8 @@ export class Reader {
         metric === undefined || indexType === 'FLAT' ? [] : [[fieldId, metric] as const],
       ),
     );
-    const { available } = await graphSupport();
-    return coverageOf(collection.schema, metrics, views, this.#cache, available);
+    const built = this.#graphsAreBuilt ?? (await graphSupport()).available;
+    return coverageOf(collection.schema, metrics, views, this.#cache, built);
   }
 
   /** What each shard consists of. */
@@ -292,7 +298,10 @@ export class Reader {
       ),
     );
     for (const field of vectorFields(collection.schema)) this.#preload(views, field);
-    return views;
+    const beforeMs = expiredBeforeMs(collection, this.#clock.nowMs());
+    return beforeMs === undefined
+      ? views
+      : await Promise.all(views.map((view) => young(view, beforeMs)));
   }
 
   /** Lets other requests in, and ends a search that nobody waits for any more. */
@@ -321,6 +330,12 @@ export class Reader {
       }
     }
   }
+}
+
+/** The view without the rows that have expired. */
+async function young(view: ShardView, beforeMs: number): Promise<ShardView> {
+  const sources = await Promise.all(view.sources.map((source) => withoutExpired(source, beforeMs)));
+  return { ...view, sources };
 }
 
 const sourcesOf = (views: readonly ShardView[]) => views.flatMap(({ sources }) => sources);

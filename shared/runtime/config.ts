@@ -82,6 +82,23 @@ export const OPTIONS = {
   },
 } as const satisfies Record<string, Option>;
 
+/** What the verbs that talk to a server are told. */
+export const CLIENT_OPTIONS = {
+  url: {
+    type: 'text',
+    env: 'STERNA_URL',
+    default: 'http://127.0.0.1:19530',
+    description: 'The address of the server.',
+  },
+  user: {
+    type: 'secret',
+    env: 'STERNA_USER',
+    default: 'root:Milvus',
+    description:
+      'Credentials as user:password. Command lines are seen by everybody on the machine: prefer the variable.',
+  },
+} as const satisfies Record<string, Option>;
+
 /** What `serverless.yml` tells every function. */
 export const AWS_OPTIONS = {
   region: { type: 'text', env: 'AWS_REGION', description: 'The region; Lambda sets it.' },
@@ -97,10 +114,21 @@ export const AWS_OPTIONS = {
     env: 'STERNA_GLOBAL_TABLE',
     description: 'The DynamoDB table of catalog, users and topology.',
   },
-  rootPassword: {
-    type: 'secret',
-    env: 'STERNA_ROOT_PASSWORD',
-    description: 'Password of the user root where there is none yet.',
+  rootSecret: {
+    type: 'text',
+    env: 'STERNA_ROOT_SECRET',
+    default: '-',
+    description:
+      'ARN of the Secrets Manager secret with the password of the user root; read where there is no such user yet.',
+  },
+  memoryMb: {
+    type: 'integer',
+    env: 'AWS_LAMBDA_FUNCTION_MEMORY_SIZE',
+    default: 1024,
+    min: 128,
+    max: 10_240,
+    description:
+      "The function's memory in MB, from which caches and segments are sized; Lambda sets it.",
   },
   logLevel: OPTIONS.logLevel,
   scratchDir: {
@@ -113,7 +141,8 @@ export const AWS_OPTIONS = {
     type: 'text',
     env: 'STERNA_AWS_ENDPOINTS',
     default: '-',
-    description: "Other addresses than AWS's own, as s3=URL,kinesis=URL,dynamodb=URL.",
+    description:
+      "Other addresses than AWS's own, as s3=URL,kinesis=URL,dynamodb=URL,secretsmanager=URL.",
   },
 } as const satisfies Record<string, Option>;
 
@@ -143,6 +172,12 @@ export const readConfig = (
   overrides: Overrides = {},
   environment: Environment = process.env,
 ): Config => readOptions(OPTIONS, overrides, environment);
+
+/** @throws StoreError `INVALID_ARGUMENT` that names the option or the variable and what it expects */
+export const readClientConfig = (
+  overrides: OverridesOf<typeof CLIENT_OPTIONS> = {},
+  environment: Environment = process.env,
+): ValuesOf<typeof CLIENT_OPTIONS> => readOptions(CLIENT_OPTIONS, overrides, environment);
 
 /** @throws StoreError `INVALID_ARGUMENT` that names the variable that is missing or wrong */
 export const readAwsConfig = (environment: Environment = process.env): AwsConfig =>

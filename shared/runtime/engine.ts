@@ -27,22 +27,31 @@ export type EnginePorts = Readonly<{
   telemetry: Telemetry;
 }>;
 
-export type EngineCore = Readonly<{
+/** What work in the background needs as well: everything but reading rows for somebody. */
+export type EngineBase = Readonly<{
   ports: EnginePorts & WritePorts & Readonly<{ manifests: ManifestCache }>;
   catalog: Catalog;
-  reader: Reader;
 }>;
+
+export type EngineCore = EngineBase & Readonly<{ reader: Reader }>;
 
 export type CoreOptions = Readonly<{
   /** An existing folder that graphs pass through on their way into memory. */
   scratchDir: string;
   /** Decoded columns kept; a column larger than a share of it is read in pieces (segment/cache). */
   cacheBytes?: number | undefined;
+  /** Graphs kept; 0 where this process searches none. */
+  graphBytes?: number | undefined;
+  /** Whether another process builds graphs, whatever this one can do. */
+  graphsAreBuilt?: boolean | undefined;
 }>;
 
 const CACHE_BYTES = 256 * 1024 * 1024;
 
-export function openCore(world: EnginePorts, options: CoreOptions): EngineCore {
+export const openCore = (world: EnginePorts, options: CoreOptions): EngineCore =>
+  withReader(openBase(world), options);
+
+export function openBase(world: EnginePorts): EngineBase {
   const ports = {
     ...world,
     manifests: new ManifestCache(),
@@ -50,10 +59,10 @@ export function openCore(world: EnginePorts, options: CoreOptions): EngineCore {
     keys: new KeyAllocator(world),
     recordIds: new RecordIds(),
   };
-  const { scratchDir, cacheBytes = CACHE_BYTES } = options;
-  return {
-    ports,
-    catalog: openCatalog(ports),
-    reader: new Reader({ ...ports, scratchDir, cacheBytes }),
-  };
+  return { ports, catalog: openCatalog(ports) };
+}
+
+export function withReader(base: EngineBase, options: CoreOptions): EngineCore {
+  const { cacheBytes = CACHE_BYTES } = options;
+  return { ...base, reader: new Reader({ ...base.ports, ...options, cacheBytes }) };
 }

@@ -14,13 +14,19 @@ import { isStoreError, StoreError } from '#base/errors.ts';
 import type { Clock } from '#ports/clock.ts';
 import type { Telemetry } from '#ports/telemetry.ts';
 import type { RequestContext, Route, Routes } from '#service/route.ts';
+import { packReply, type ReplyBounds, replyTooLarge } from './reply.ts';
 
 /** The parts of API Gateway's event (payload format 2.0) that are looked at. */
 export type HttpEvent = Readonly<{
   rawPath: string;
   /** Lower-case names, as API Gateway sends them. */
   headers: Readonly<Record<string, string | undefined>>;
-  requestContext: Readonly<{ requestId: string; http: Readonly<{ method: string }> }>;
+  requestContext: Readonly<{
+    requestId: string;
+    http: Readonly<{ method: string }>;
+    /** When API Gateway took the request, in milliseconds since 1970. */
+    timeEpoch?: number;
+  }>;
   body?: string | undefined;
   isBase64Encoded: boolean;
 }>;
@@ -29,6 +35,8 @@ export type HttpResult = Readonly<{
   statusCode: number;
   headers: Readonly<Record<string, string>>;
   body: string;
+  /** The body is bytes, as base64. */
+  isBase64Encoded?: boolean;
 }>;
 
 export type HttpHandler = (event: HttpEvent, context: object) => Promise<HttpResult>;
@@ -42,6 +50,10 @@ export type HttpOptions = Readonly<{
   bodyBytesMax?: number;
   /** Where the header `Request-Timeout` says nothing; default 30 s, as in Milvus. */
   timeoutMs?: number;
+  /** When somebody else ends the request, whatever its header says; by the engine's clock. */
+  endMs?: (event: HttpEvent, context: object) => number;
+  /** Where answers have a largest size. */
+  reply?: ReplyBounds;
 }>;
 
 const TIMEOUT_MS = 30_000;
@@ -61,10 +73,9 @@ const JSON_HEADERS = { 'content-type': 'application/json; charset=utf-8', ...COR
 
 /** @param options what differs between the doors: credentials, limits, time */
 export function http(routes: Routes, options: HttpOptions): HttpHandler {
-  const handler = middy<HttpEvent, HttpResult>(async (event: HttpEvent) => {
-    const user = await options.authenticate(event.headers['authorization']);
-    return jsonResult(await answer(routes, options, event, user));
-  })
+  const handler = middy<HttpEvent, HttpResult>(async (event: HttpEvent, context: object) =>
+    jsonResult(await answer(routes, options, event, context)),
+  )
     .before(({ event }) => unroutable(routes, event))
     .onError((request) => {
       const { requestId } = request.event.requestContext;
@@ -74,12 +85,30 @@ export function http(routes: Routes, options: HttpOptions): HttpHandler {
   return async (event, context) => {
     const startMs = options.clock.nowMs();
     // Middy answers with what handler, `before` or `onError` return, all of them HttpResults.
-    const result = (await handler(event, context as never)) as HttpResult;
+    const said = (await handler(event, context as never)) as HttpResult;
+    const { result, sent } = await pack(routes, options, event, said);
     // Paths that nobody knows share one label: labels must not grow with what clients send.
     const path = isKnown(routes, event.rawPath) ? event.rawPath : 'other';
-    measure(options, path, event, result, options.clock.nowMs() - startMs);
-    return result;
+    measure(options, path, event, result, sent.body.length, options.clock.nowMs() - startMs);
+    return sent;
   };
+}
+
+/** The answer in clear and as it is sent; where it does not fit, the refusal that says so. */
+async function pack(
+  routes: Routes,
+  { reply }: HttpOptions,
+  event: HttpEvent,
+  result: HttpResult,
+): Promise<Readonly<{ result: HttpResult; sent: HttpResult }>> {
+  if (reply === undefined) return { result, sent: result };
+  const packed = await packReply(result, event.headers['accept-encoding'], reply);
+  if (packed.result !== undefined) return { result, sent: packed.result };
+  const wrote = routeOf(routes, event)?.writes === true;
+  const error = replyTooLarge(packed.sizeBytes, reply.bytesMax, wrote);
+  // Of the two words that a client knows, the one that makes it look before it writes again (I12).
+  const refused = jsonResult(errorReply(error, wrote ? { effect: 'unknown' } : {}));
+  return { result: refused, sent: refused };
 }
 
 const jsonResult = ({ statusCode, body }: HttpReply): HttpResult => ({
@@ -104,34 +133,47 @@ function unroutable(
 const isKnown = (routes: Routes, path: string): boolean =>
   KNOWN_PATHS.has(path) || Object.hasOwn(routes, routeKey(path));
 
+/** A path is untrusted text: `constructor` must not be found. */
+function routeOf(routes: Routes, { rawPath }: HttpEvent): Route | undefined {
+  const key = routeKey(rawPath);
+  return Object.hasOwn(routes, key) ? routes[key] : undefined;
+}
+
+/** Credentials, body and route, all within the time of the request. */
 async function answer(
   routes: Routes,
   options: HttpOptions,
   event: HttpEvent,
-  user: string,
+  invocation: object,
 ): Promise<HttpReply> {
-  const key = routeKey(event.rawPath);
-  // A path is untrusted text: `constructor` must not be found.
-  const route = Object.hasOwn(routes, key) ? routes[key] : undefined;
-  const text = await readBody(
-    {
-      body: event.body,
-      isBase64Encoded: event.isBase64Encoded,
-      contentEncoding: event.headers['content-encoding'],
-    },
-    options.bodyBytesMax ?? LIMITS.bodyBytes,
-  );
-  if (route === undefined) throw notBuilt(event.rawPath);
-  const timeoutMs = timeoutOf(event.headers['request-timeout'], options.timeoutMs ?? TIMEOUT_MS);
-  const context = contextOf(event, user, text, options.clock.nowMs() + timeoutMs);
-  return withinTime(
-    options,
-    event,
-    route,
-    timeoutMs,
-    route.answer(text, context).then(successReply),
-  );
+  const startMs = options.clock.nowMs();
+  const ownMs = timeoutOf(event.headers['request-timeout'], options.timeoutMs ?? TIMEOUT_MS);
+  const endMs = options.endMs?.(event, invocation) ?? Number.POSITIVE_INFINITY;
+  const deadlineMs = Math.min(startMs + ownMs, endMs);
+  const stage: Stage = { name: 'before' };
+  if (deadlineMs <= startMs) return timedOut(stage, 0);
+  const work = async (): Promise<HttpReply> => {
+    const user = await options.authenticate(event.headers['authorization']);
+    const text = await readBody(
+      {
+        body: event.body,
+        isBase64Encoded: event.isBase64Encoded,
+        contentEncoding: event.headers['content-encoding'],
+      },
+      options.bodyBytesMax ?? LIMITS.bodyBytes,
+    );
+    const route = routeOf(routes, event);
+    if (route === undefined) throw notBuilt(event.rawPath);
+    const context = contextOf(event, user, text, deadlineMs, options.reply?.bytesMax);
+    if (stage.name === 'over') throw new StoreError('TIMEOUT', 'the caller was told already');
+    stage.name = route.writes ? 'writing' : 'reading';
+    return successReply(await route.answer(text, context));
+  };
+  return withinTime(options, event, stage, deadlineMs - startMs, work());
 }
+
+/** How far a request has got; once it is `over`, nothing may be begun. */
+type Stage = { name: 'before' | 'reading' | 'writing' | 'over' };
 
 const notBuilt = (path: string): StoreError =>
   new StoreError('UNSUPPORTED', `${path.slice(BASE_PATH.length + 1)} is not built yet`);
@@ -147,6 +189,7 @@ function contextOf(
   user: string,
   text: string,
   deadlineMs: number,
+  replyBytesMax: number | undefined,
 ): RequestContext {
   const { headers, rawPath } = event;
   const requestId = headers['requestid'];
@@ -161,6 +204,7 @@ function contextOf(
     idempotency: requestId ? { requestId, bodyHash: sha256(text) } : undefined,
     int64AsText: headers['accept-type-allow-int64']?.trim().toLowerCase() === 'false',
     deadlineMs,
+    replyBytesMax,
   };
 }
 
@@ -171,12 +215,13 @@ const sha256 = (text: string): string => createHash('sha256').update(text).diges
 
 /**
  * The answer, or at the deadline the truth about it: a read is given up; a write goes on and may
- * take effect, so its effect is unknown (I12). An answer that is there in time always wins.
+ * take effect, so its effect is unknown (I12). An answer that is there in time always wins, also one
+ * that waits in a socket while the timer of an environment that was frozen comes first.
  */
 async function withinTime(
   { clock, telemetry }: HttpOptions,
   event: HttpEvent,
-  route: Route,
+  stage: Stage,
   timeoutMs: number,
   work: Promise<HttpReply>,
 ): Promise<HttpReply> {
@@ -188,18 +233,32 @@ async function withinTime(
   try {
     const reply = await Promise.race([work, late]);
     if (reply !== undefined) return reply;
+    await pollOnce();
+    const lastMoment = await Promise.race([work, undefined]);
+    if (lastMoment !== undefined) return lastMoment;
   } finally {
     // A reason of our own: without one each request would make a DOMException with its stack.
     timer.abort(IN_TIME);
   }
   // Nobody waits for it any more; what becomes of it is for the log only.
   work.catch((error: unknown) => logBug(telemetry, event, error));
-  const waited = `request timeout after ${timeoutMs} ms`;
-  const message = route.writes
+  return timedOut(stage, timeoutMs);
+}
+
+/** Lets the event loop hand over what has arrived. */
+const pollOnce = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+function timedOut(stage: Stage, timeoutMs: number): HttpReply {
+  const wrote = stage.name === 'writing';
+  stage.name = 'over';
+  const waited =
+    timeoutMs > 0
+      ? `request timeout after ${timeoutMs} ms`
+      : 'request timeout: no time was left when the request came here, and nothing was begun';
+  const message = wrote
     ? `${waited}: the write is under way and may take effect; read, or repeat it under the same RequestId`
     : waited;
-  const effect = route.writes ? 'unknown' : 'none';
-  return errorReply(new StoreError('TIMEOUT', message), { effect });
+  return errorReply(new StoreError('TIMEOUT', message), { effect: wrote ? 'unknown' : 'none' });
 }
 
 /** What is no refusal is a bug or damage: it goes to the log with its stack, never to the caller. */
@@ -219,6 +278,7 @@ function measure(
   path: string,
   event: HttpEvent,
   { statusCode, body }: HttpResult,
+  bytesOut: number,
   durationMs: number,
 ): void {
   const code = codeOf(statusCode, body);
@@ -229,7 +289,7 @@ function measure(
     code,
     durationMs,
     bytesIn: event.body?.length ?? 0,
-    bytesOut: body.length,
+    bytesOut,
     requestId: event.requestContext.requestId,
     clientRequestId: event.headers['requestid']?.slice(0, REQUEST_ID_CHARS_MAX),
   });

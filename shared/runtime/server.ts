@@ -122,7 +122,7 @@ async function serve(
   const isLook = request.method === 'GET' || request.method === 'HEAD';
   const local = isLook ? await localAnswer(options, path) : undefined;
   const result = local ?? (await routed(options, state, request, path));
-  const body = Buffer.from(result.body);
+  const body = Buffer.from(result.body, result.isBase64Encoded ? 'base64' : 'utf8');
   if (result.statusCode !== 204) response.setHeader('content-length', body.length);
   // A connection that stays open after its last answer would hold up the shutdown.
   if (state.draining) response.setHeader('connection', 'close');

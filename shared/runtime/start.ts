@@ -7,6 +7,7 @@ import { finishDrops } from '#service/drop.ts';
 import { takeGauges } from '#service/gauges.ts';
 import { inspectRoutes } from '#service/inspect.ts';
 import { readRoutes } from '#service/read.ts';
+import { userRoutes } from '#service/users.ts';
 import { writeRoutes } from '#service/write.ts';
 import { type Config, readConfig } from './config.ts';
 import { type Engine, type EngineOptions, openEmbedded } from './embedded.ts';
@@ -53,6 +54,7 @@ export async function startSterna(options: StartOptions): Promise<Sterna> {
       ...readRoutes(engine),
       ...adminRoutes(engine),
       ...inspectRoutes(engine),
+      ...userRoutes(access),
     };
     let levels: ReadonlySet<number> = new Set();
     const server = await startServer({

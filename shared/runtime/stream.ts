@@ -7,7 +7,7 @@
  */
 import { applyEntries } from '#ingest/consume.ts';
 import type { LogEntry } from '#ports/log.ts';
-import type { AwsEngine } from './aws.ts';
+import type { AwsBase } from './aws-base.ts';
 
 /** The parts of the event that are looked at. */
 export type KinesisEvent = Readonly<{
@@ -28,16 +28,34 @@ export type BatchResponse = Readonly<{
   batchItemFailures: readonly Readonly<{ itemIdentifier: string }>[];
 }>;
 
-export type StreamHandler = (event: KinesisEvent) => Promise<BatchResponse>;
+export type StreamHandler = (
+  event: KinesisEvent,
+  context?: Readonly<{ getRemainingTimeInMillis(): number }>,
+) => Promise<BatchResponse>;
+
+/** What a batch asks of an engine. */
+export type StreamEngine = Readonly<{
+  ports: AwsBase['ports'];
+  catalog: Pick<AwsBase['catalog'], 'getCollection'>;
+  flush(): void;
+}>;
+
+/**
+ * Records are pointers: 6 MB of them may name gigabytes of payloads. No batch of 64 MiB is begun with
+ * less time than this, which is five times what one takes, so that Lambda never stops us in the midst.
+ */
+const STOP_MS = 20_000;
 
 /** Applies what the event source delivers. An error that is thrown makes it deliver all of it again. */
 export const applyStream =
-  (engine: () => Promise<AwsEngine>): StreamHandler =>
-  async (event) => {
+  (engine: () => Promise<StreamEngine>): StreamHandler =>
+  async (event, context) => {
     const { ports, catalog, flush } = await engine();
+    const leftMs = context?.getRemainingTimeInMillis() ?? Number.POSITIVE_INFINITY;
+    const stopMs = ports.clock.nowMs() + leftMs - STOP_MS;
     try {
       const entries = event.Records.map(entryOf);
-      const { through } = await applyEntries({ ...ports, collections: catalog }, entries);
+      const { through } = await applyEntries({ ...ports, collections: catalog, stopMs }, entries);
       const done = entries.findLastIndex(({ sequence }) => sequence === through);
       const first = entries[done + 1];
       return { batchItemFailures: first === undefined ? [] : [{ itemIdentifier: first.sequence }] };

@@ -1,67 +1,182 @@
-/** Work that a schedule starts: every shard in turn, until the time is up. */
-import { isStoreError } from '#base/errors.ts';
+/**
+ * Work that a schedule starts: every shard in turn, until the time is up.
+ *
+ * A run merges and collects first, in all shards, and builds graphs in the time that is left, which is
+ * enough for the largest: so neither a shard that is written to without pause nor a backlog of merges
+ * keeps graphs from being built. Each run begins with another shard, by chance, because nothing
+ * remembers where the last one stopped; so none waits for ever behind another. Runs may overlap: a
+ * lease per shard keeps them apart, and compare-and-set makes it correct.
+ */
+import { isStoreError, StoreError } from '#base/errors.ts';
 import type { Collection } from '#catalog/collection.ts';
 import { collectShard } from '#maintain/collect.ts';
-import { compactShard } from '#maintain/compact.ts';
+import { type MergePorts, mergeShard } from '#maintain/compact.ts';
 import { DeadRows } from '#maintain/dead-rows.ts';
+import { indexShard } from '#maintain/graphs.ts';
+import type { CompactPolicy } from '#maintain/pick.ts';
+import { buildGraphFile, type GraphPayload } from '#segment/graph-worker.ts';
 import { type ShardId, shardName } from '#wal/shard.ts';
-import type { AwsEngine } from './aws.ts';
+import type { AwsBase } from './aws-base.ts';
+import { compactPolicy, GRAPHS_MS } from './builds.ts';
 
 /** What Lambda tells of the time that is left. */
 export type TimerContext = Readonly<{ getRemainingTimeInMillis(): number }>;
 export type TimerHandler = (event: unknown, context: TimerContext) => Promise<TimerReport>;
-export type TimerReport = Readonly<{ steps: number; failures: number; complete: boolean }>;
+export type TimerReport = Readonly<{
+  merges: number;
+  graphs: number;
+  failures: number;
+  /** Every shard was looked at, and nothing was left for want of time. */
+  complete: boolean;
+}>;
 
-/** A step is not begun with less time than this: a merge of a full segment takes about half of it. */
-const STEP_MS = 120_000;
-/** Steps for one shard in one run: the next shard must not wait for ever. */
-const STEPS_PER_SHARD = 8;
+/** A merge is not begun with less time than this: one of a full segment takes about half of it. */
+const MERGE_MS = 120_000;
+/** Of a run that is shorter than 15 minutes, the share that graphs have: as of the whole. */
+const GRAPHS_SHARE = 0.7;
+/** Merges for one shard in one run: the next shard must not wait for ever. */
+const MERGES_PER_SHARD = 8;
+/** Graphs for one shard in one run, as small as they may be. */
+const GRAPHS_PER_SHARD = 64;
+/**
+ * No shard is begun with less time than this, and a build that turns out slower than it was thought is
+ * given up: there is time to say so.
+ */
+const GIVE_UP_MS = 20_000;
+/** The shortest sleep that lets timers run, such as the lease's, while a build holds the thread. */
+const PAUSE_MS = 1;
 
-type Step = (engine: AwsEngine, collection: Collection, shard: ShardId) => Promise<boolean>;
+/** What a run asks of an engine. */
+export type TimerEngine = Readonly<{
+  ports: AwsBase['ports'];
+  catalog: Pick<AwsBase['catalog'], 'allCollections'>;
+  config: Pick<AwsBase['config'], 'memoryMb'>;
+  scratchDir: string;
+  flush(): void;
+}>;
 
-/** Merges, builds graphs and deletes what is surely needed no more. */
-export function compactTimer(engine: () => Promise<AwsEngine>): TimerHandler {
+type Work = Readonly<{ collection: Collection; shard: ShardId; policy: CompactPolicy }>;
+type Run = { merges: number; graphs: number; failures: number; complete: boolean };
+
+/** Merges, deletes what is surely needed no more, and builds graphs. */
+export function compactTimer(engine: () => Promise<TimerEngine>): TimerHandler {
   const deadRows = new DeadRows();
-  return overShards(engine, async ({ ports, scratchDir }, collection, shard) => {
-    const done = await compactShard({ ...ports, scratchDir, deadRows }, collection, shard);
-    if (done === undefined) await collectShard(ports, shard);
-    return done !== undefined;
-  });
+  return async (_, context) => {
+    const opened = await engine();
+    const { ports } = opened;
+    const leftMs = (): number => context.getRemainingTimeInMillis();
+    const graphsMs = Math.min(GRAPHS_MS, leftMs() * GRAPHS_SHARE);
+    const run: Run = { merges: 0, graphs: 0, failures: 0, complete: true };
+    try {
+      const work = await shardsOf(opened, leftMs);
+      await inTurn(opened, work, run, leftMs, ({ collection, shard, policy }) =>
+        mergeAndCollect({ ...ports, deadRows }, run, shard, {
+          merge: (some) => mergeShard(some, collection, shard, policy),
+          mayBegin: () => leftMs() >= Math.max(graphsMs, MERGE_MS),
+        }),
+      );
+      await inTurn(opened, work, run, leftMs, (each) => buildGraphs(opened, run, each, leftMs));
+      return { ...run };
+    } finally {
+      opened.flush();
+    }
+  };
+}
+
+/** All shards of open collections, beginning anywhere. */
+async function shardsOf(
+  { catalog, ports, config }: TimerEngine,
+  leftMs: () => number,
+): Promise<readonly Work[]> {
+  const open = (await catalog.allCollections()).filter(({ state }) => state === 'open');
+  const machine = { arch: process.arch, memoryMb: config.memoryMb };
+  const work = open.flatMap((collection) =>
+    Array.from({ length: collection.shards }, (_, shard) => ({
+      collection,
+      shard: { collectionId: collection.collectionId, shard },
+      policy: compactPolicy(collection, machine, leftMs),
+    })),
+  );
+  const start = Math.floor(ports.entropy.random() * work.length);
+  return [...work.slice(start), ...work.slice(0, start)];
 }
 
 /** A shard that fails is reported and hinders no other; the next run tries it again. */
-function overShards(engine: () => Promise<AwsEngine>, step: Step): TimerHandler {
-  return async (_, context) => {
-    const opened = await engine();
-    const { catalog, ports, flush } = opened;
-    let steps = 0;
-    let failures = 0;
-    try {
-      const open = (await catalog.allCollections()).filter(({ state }) => state === 'open');
-      for (const collection of open) {
-        for (let shard = 0; shard < collection.shards; shard++) {
-          const id = { collectionId: collection.collectionId, shard };
-          try {
-            for (let again = true, count = 0; again && count < STEPS_PER_SHARD; count++) {
-              if (context.getRemainingTimeInMillis() < STEP_MS) {
-                return { steps, failures, complete: false };
-              }
-              again = await step(opened, collection, id);
-              steps += 1;
-            }
-          } catch (error) {
-            failures += 1;
-            ports.telemetry.event('error', 'maintenance-failed', {
-              shard: shardName(id),
-              code: isStoreError(error) ? error.code : 'INTERNAL',
-              reason: error instanceof Error ? error.message : String(error),
-            });
-          }
-        }
-      }
-      return { steps, failures, complete: true };
-    } finally {
-      flush();
+async function inTurn(
+  { ports: { telemetry } }: TimerEngine,
+  work: readonly Work[],
+  run: Run,
+  leftMs: () => number,
+  step: (each: Work) => Promise<void>,
+): Promise<void> {
+  for (const each of work) {
+    // Thousands of shards take their time even where there is nothing to do.
+    if (leftMs() < GIVE_UP_MS) {
+      run.complete = false;
+      return;
     }
+    try {
+      await step(each);
+    } catch (error) {
+      run.failures += 1;
+      telemetry.event('error', 'maintenance-failed', {
+        shard: shardName(each.shard),
+        code: isStoreError(error) ? error.code : 'INTERNAL',
+        reason: error instanceof Error ? error.message : String(error),
+      });
+    }
+  }
+}
+
+type Merging = Readonly<{
+  merge: (ports: MergePorts) => Promise<unknown>;
+  mayBegin: () => boolean;
+}>;
+
+/** Collecting follows however many merges there were: it makes room for what the next ones retire. */
+async function mergeAndCollect(
+  ports: MergePorts,
+  run: Run,
+  shard: ShardId,
+  { merge, mayBegin }: Merging,
+): Promise<void> {
+  for (let count = 0; count < MERGES_PER_SHARD; count++) {
+    if (!mayBegin()) {
+      run.complete = false;
+      break;
+    }
+    if ((await merge(ports)) === undefined) break;
+    run.merges += 1;
+  }
+  await collectShard(ports, shard);
+}
+
+async function buildGraphs(
+  { ports, scratchDir }: TimerEngine,
+  run: Run,
+  { collection, shard, policy }: Work,
+  leftMs: () => number,
+): Promise<void> {
+  const pause = async (): Promise<void> => {
+    await ports.clock.sleep(PAUSE_MS);
+    if (leftMs() >= GIVE_UP_MS) return;
+    const message = `${shardName(shard)}: a graph takes longer than was thought and is given up`;
+    throw new StoreError('TIMEOUT', message);
   };
+  const graphPorts = {
+    ...ports,
+    scratchDir,
+    runGraph: (payload: GraphPayload) => buildGraphFile(payload, pause),
+  };
+  const mayBuild: typeof policy.mayBuild = (rows, want) => {
+    const may = policy.mayBuild?.(rows, want) ?? true;
+    // Left for a run that begins with this shard, or for ever: `docs/aws.md` says when.
+    if (!may) run.complete = false;
+    return may;
+  };
+  for (let count = 0; count < GRAPHS_PER_SHARD; count++) {
+    const step = await indexShard(graphPorts, collection, shard, { ...policy, mayBuild });
+    if (step === undefined) return;
+    run.graphs += 1;
+  }
 }

@@ -46,10 +46,19 @@ export class SectionCache {
     return this.#sections.peek(name);
   }
 
-  /** The graph of this name; `undefined` from {@link loadedGraph} means that nobody loaded it. */
-  graph<T extends Closable>(name: string, load: () => Promise<Loaded<T>>): Promise<T> {
+  /**
+   * The graph of this name; `undefined` from {@link loadedGraph} means that nobody loaded it.
+   *
+   * @param sizeBytes what it will take: room is made before it is loaded, so that what is kept and what
+   *   is on its way stay within the bound together
+   */
+  graph<T extends Closable>(
+    name: string,
+    load: () => Promise<Loaded<T>>,
+    sizeBytes = 0,
+  ): Promise<T> {
     // As above.
-    return this.#graphs.get(name, load) as Promise<T>;
+    return this.#graphs.get(name, load, sizeBytes) as Promise<T>;
   }
 
   /** The graph if it is here now. */
@@ -72,8 +81,14 @@ export class SectionCache {
 class BoundedLoads<V extends object> {
   readonly #kept: LRUCache<string, Loaded<V>>;
   readonly #loading = new Map<string, Promise<V>>();
+  readonly #bytesMax: number;
+  /** Announced by loads that are under way. */
+  #comingBytes = 0;
+  /** Loads that wait for those: at most as many as callers begin at once (two, `query/graphs`). */
+  readonly #waiting: (() => void)[] = [];
 
   constructor(bytesMax: number, onEvict: (value: V) => void) {
+    this.#bytesMax = bytesMax;
     this.#kept = new LRUCache<string, Loaded<V>>({
       maxSize: Math.max(1, Math.floor(bytesMax)),
       sizeCalculation: ({ sizeBytes }) => Math.max(1, Math.ceil(sizeBytes)),
@@ -85,10 +100,10 @@ class BoundedLoads<V extends object> {
     return this.#kept.calculatedSize;
   }
 
-  get(name: string, load: () => Promise<Loaded<V>>): Promise<V> {
+  get(name: string, load: () => Promise<Loaded<V>>, sizeBytes = 0): Promise<V> {
     const kept = this.#kept.get(name);
     if (kept !== undefined) return Promise.resolve(kept.value);
-    const loading = this.#loading.get(name) ?? this.#start(name, load);
+    const loading = this.#loading.get(name) ?? this.#start(name, load, sizeBytes);
     return loading;
   }
 
@@ -96,19 +111,42 @@ class BoundedLoads<V extends object> {
     return this.#kept.get(name)?.value;
   }
 
-  #start(name: string, load: () => Promise<Loaded<V>>): Promise<V> {
+  #start(name: string, load: () => Promise<Loaded<V>>, sizeBytes: number): Promise<V> {
     const loading = (async () => {
+      if (sizeBytes > 0) await this.#makeRoom(sizeBytes);
       try {
         const loaded = await load();
         // What is larger than the whole cache is not kept, only handed out.
         this.#kept.set(name, loaded);
         return loaded.value;
       } finally {
+        this.#comingBytes -= sizeBytes;
         this.#loading.delete(name);
+        this.#arrived();
       }
     })();
     this.#loading.set(name, loading);
     return loading;
+  }
+
+  /**
+   * Lets the oldest go, and waits for loads under way where that is not enough. What is larger than
+   * everything that may be kept pushes nobody out.
+   */
+  async #makeRoom(sizeBytes: number): Promise<void> {
+    const fits = (): boolean =>
+      this.#kept.calculatedSize + this.#comingBytes + sizeBytes <= this.#bytesMax;
+    while (sizeBytes <= this.#bytesMax && !fits()) {
+      if (this.#kept.pop() !== undefined) continue;
+      if (this.#comingBytes === 0) break;
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    }
+    // In the same moment: another load must find it counted.
+    this.#comingBytes += sizeBytes;
+  }
+
+  #arrived(): void {
+    for (const go of this.#waiting.splice(0)) go();
   }
 
   forget(objectKey: string): void {

@@ -45,12 +45,22 @@ export type GraphFile = Readonly<{
   rows: number;
 }>;
 
-/** @throws StoreError `UNSUPPORTED` where the graph library is missing */
-export async function buildGraphFile(payload: GraphPayload): Promise<GraphFile> {
+/** Rows between two pauses: about a second at 768 dimensions. */
+const ROWS_BETWEEN_PAUSES = 512;
+
+/**
+ * @param pause called now and then where the build shares its thread: lets others run, or gives the
+ *   build up by throwing
+ * @throws StoreError `UNSUPPORTED` where the graph library is missing
+ */
+export async function buildGraphFile(
+  payload: GraphPayload,
+  pause?: () => Promise<void>,
+): Promise<GraphFile> {
   const folder = await mkdtemp(join(payload.scratchDir, 'build-'));
   try {
     const saved = join(folder, 'graph');
-    const facts = await saveGraph(payload, saved);
+    const facts = await saveGraph(payload, saved, pause);
     const { bytes, footerCrc32 } = await packGraph(saved, facts);
     await rm(saved);
     const path = join(folder, 'object');
@@ -62,7 +72,11 @@ export async function buildGraphFile(payload: GraphPayload): Promise<GraphFile> 
   }
 }
 
-async function saveGraph(payload: GraphPayload, path: string): Promise<GraphFacts> {
+async function saveGraph(
+  payload: GraphPayload,
+  path: string,
+  pause: (() => Promise<void>) | undefined,
+): Promise<GraphFacts> {
   const { HierarchicalNSW } = await requireLibrary();
   const { vectors, dim, metric, valid, m, efConstruction, seed } = payload;
   const count = vectors.length / dim;
@@ -77,6 +91,7 @@ async function saveGraph(payload: GraphPayload, path: string): Promise<GraphFact
       writePoint(point, metric, scale, vectors.subarray(row * dim, (row + 1) * dim));
       index.addPoint(point, row);
       rows += 1;
+      if (pause !== undefined && rows % ROWS_BETWEEN_PAUSES === 0) await pause();
     }
     await index.writeIndex(path);
     return { metric, dim, m, efConstruction, rows, scale };

@@ -184,10 +184,11 @@ export function openGraph(
   scratchDir: string,
   cache: SectionCache,
 ): Promise<Graph> {
-  return cache.graph(graphName(entry), async () => {
+  const load = async () => {
     const graph = await loadGraph(ports.objects, entry, scratchDir);
     return { value: graph, sizeBytes: graph.sizeBytes };
-  });
+  };
+  return cache.graph(graphName(entry), load, entry.sizeBytes);
 }
 
 async function loadGraph(

@@ -20,6 +20,8 @@ export type RequestContext = Readonly<{
   int64AsText: boolean;
   /** When the caller stops waiting, by the engine's clock. */
   deadlineMs: number;
+  /** What the whole answer may take on its way; undefined where it has no bound. */
+  replyBytesMax?: number | undefined;
 }>;
 
 export type Route = Readonly<{

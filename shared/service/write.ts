@@ -8,7 +8,7 @@ import { deleteByFilter, type ResolveVictims } from '#ingest/delete.ts';
 import type { RequestIdentity } from '#ingest/idempotency.ts';
 import { type EngineParts, findCollection } from './engine.ts';
 import { type RequestContext, type Routes, writeRoute } from './route.ts';
-import { keysOut, partitionId } from './rows.ts';
+import { keysOut, partitionId, refuseUnanswerable } from './rows.ts';
 
 const path = (verb: string): string => `POST ${BASE_PATH}/entities/${verb}`;
 
@@ -35,6 +35,7 @@ async function putRows(
   kind: 'insert' | 'upsert',
 ) {
   const collection = await findCollection(engine, request, context);
+  refuseUnanswerable(collection.schema, request.data, context.replyBytesMax);
   const { ids, count, token } = await acceptRows(engine.ports, collection, {
     kind,
     rows: request.data,

@@ -3,6 +3,9 @@
  * S3, Kinesis and DynamoDB. A small pump does what the event source does: it delivers what the stream
  * holds, in order, each batch twice, and goes on from the first failure that the handler names.
  */
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type AwsSettings, dynamoClient, kinesisClient } from '#aws/clients.ts';
 import { openKinesisLog } from '#aws/log.ts';
@@ -15,21 +18,29 @@ import type { TimerHandler } from '#runtime/timer.ts';
 import { createTable, startDynamo } from '../support/emulators/dynamo.ts';
 import { createStream, startKinesis } from '../support/emulators/kinesis.ts';
 import { EMULATOR_CREDENTIALS, startS3 } from '../support/emulators/s3.ts';
+import { type SecretsEmulator, startSecrets } from '../support/emulators/secrets.ts';
 
 type Doors = Readonly<{ write: HttpHandler; read: HttpHandler; admin: HttpHandler }>;
 // biome-ignore lint/suspicious/noExplicitAny: assertions look into replies of many shapes
 type Envelope = { code: number; data?: any; [field: string]: any };
 
+/** As CloudFormation generates it: any printable characters. */
+const PASSWORD = 'a:b"c d$e%f/1234567890';
+
 const closing: (() => Promise<unknown>)[] = [];
+const scratchDir = await mkdtemp(join(tmpdir(), 'sterna-functions-'));
+closing.push(() => rm(scratchDir, { recursive: true, force: true }));
 let doors: Doors;
 let apply: StreamHandler;
 let compact: TimerHandler;
+let secrets: SecretsEmulator;
 let pumping = true;
 let pump: Promise<void>;
 
 beforeAll(async () => {
   const [s3, kinesis, dynamo] = await Promise.all([startS3(), startKinesis(), startDynamo()]);
-  closing.push(s3.close, kinesis.close, dynamo.close);
+  secrets = await startSecrets({ root: PASSWORD });
+  closing.push(s3.close, kinesis.close, dynamo.close, secrets.close);
   const settings: AwsSettings = {
     region: 'us-east-1',
     credentials: EMULATOR_CREDENTIALS,
@@ -45,10 +56,13 @@ beforeAll(async () => {
     STERNA_STREAM: 'wal',
     STERNA_REGIONAL_TABLE: 'regional',
     STERNA_GLOBAL_TABLE: 'global',
-    STERNA_ROOT_PASSWORD: 'Milvus',
+    STERNA_ROOT_SECRET: secrets.arns['root'],
     STERNA_LOG_LEVEL: 'error',
-    STERNA_AWS_ENDPOINTS: `s3=${s3.endpoint},kinesis=${kinesis.endpoint},dynamodb=${dynamo.endpoint}`,
+    STERNA_SCRATCH: scratchDir,
+    STERNA_AWS_ENDPOINTS: `s3=${s3.endpoint},kinesis=${kinesis.endpoint},dynamodb=${dynamo.endpoint},secretsmanager=${secrets.endpoint}`,
   });
+  // As a run leaves it that was stopped in the midst of a build.
+  await writeFile(join(scratchDir, 'graph'), 'half');
   // Loaded only now, as a function's modules are after its environment is there.
   const [write, read, admin, applying, compacting] = await Promise.all([
     import('../../functions/write.ts'),
@@ -115,7 +129,7 @@ async function runPump(settings: AwsSettings): Promise<void> {
 async function call(door: keyof Doors, verb: string, body: object): Promise<Envelope> {
   const event: HttpEvent = {
     rawPath: `/v2/vectordb/${verb}`,
-    headers: { authorization: 'Bearer root:Milvus', 'content-type': 'application/json' },
+    headers: { authorization: `Bearer root:${PASSWORD}`, 'content-type': 'application/json' },
     requestContext: { requestId: 'e2e', http: { method: 'POST' } },
     body: Buffer.from(JSON.stringify(body)).toString('base64'),
     isBase64Encoded: true,
@@ -141,6 +155,8 @@ const count = async (): Promise<number> =>
 
 test('write, read, apply, compact and drop through the handlers', async () => {
   await call('admin', 'collections/create', { collectionName, dimension: 4, metricType: 'L2' });
+
+  expect(await readdir(scratchDir)).toEqual([]);
 
   // Visible through the tail before anything is applied, inline and as an object.
   const first = await call('write', 'entities/insert', { collectionName, data: rows(0, 10) });
@@ -173,6 +189,9 @@ test('write, read, apply, compact and drop through the handlers', async () => {
     sumHeld: expect.stringMatching(/^[0-9a-f]{64}$/),
   });
 
+  // The password was asked for where there was no root yet, by whichever door came first.
+  expect(secrets.calls()).toBe(1);
+
   await call('admin', 'collections/drop', { collectionName });
   expect((await call('admin', 'collections/has', { collectionName })).data).toEqual({ has: false });
 }, 120_000);
@@ -181,7 +200,7 @@ async function inspect(): Promise<Envelope> {
   const result = await doors.admin(
     {
       rawPath: '/v2/clusters/inspect',
-      headers: { authorization: 'Bearer root:Milvus' },
+      headers: { authorization: `Bearer root:${PASSWORD}` },
       requestContext: { requestId: 'e2e', http: { method: 'POST' } },
       body: JSON.stringify({ collectionName }),
       isBase64Encoded: false,

@@ -62,7 +62,7 @@ describe('readBody', () => {
       code: 'MALFORMED_BODY',
       says: 'br',
     },
-    { wrong: 'too long', wire: { body: 'x'.repeat(65) }, code: 'TOO_LARGE', says: 'import' },
+    { wrong: 'too long', wire: { body: 'x'.repeat(65) }, code: 'TOO_LARGE', says: 'fewer rows' },
     {
       wrong: 'too long once unpacked',
       wire: {

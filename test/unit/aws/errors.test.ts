@@ -26,7 +26,6 @@ describe('an error of the SDK', () => {
     ['KMS is throttled', sdkError('KMSThrottlingException', 400), 'OVERLOADED'],
     ['no permission', sdkError('AccessDeniedException', 400), 'PLATFORM_REFUSED'],
     ['no such stream', sdkError('ResourceNotFoundException', 400), 'PLATFORM_REFUSED'],
-    ['expired credentials', sdkError('ExpiredTokenException', 400), 'PLATFORM_REFUSED'],
     ['no credentials', sdkError('CredentialsProviderError'), 'PLATFORM_REFUSED'],
     ['a request that is refused as such', sdkError('ValidationException', 400), 'PLATFORM_REFUSED'],
     ['a request that came in too slowly', sdkError('RequestTimeout', 400), 'UNCERTAIN'],
@@ -43,6 +42,45 @@ describe('an error of the SDK', () => {
     // AWS's own text names accounts and roles; it stays in the cause.
     expect(found.message).not.toContain('123456789012');
   });
+
+  // A function that thaws: what it signed before it froze is too old, and nothing was done.
+  it.each<[AwsCall['service'], string, number, string]>([
+    ['s3', 'RequestTimeTooSkewed', 403, 'The difference between the times is too large.'],
+    ['s3', 'ExpiredToken', 400, 'The provided token has expired.'],
+    ['s3', 'TokenRefreshRequired', 400, 'The provided token must be refreshed.'],
+    ['kinesis', 'ExpiredTokenException', 400, 'The security token is expired'],
+    ['dynamodb', 'RequestExpired', 400, 'Request has expired.'],
+    ['dynamodb', 'RequestInTheFuture', 400, 'Request is in the future.'],
+    ['dynamodb', 'InvalidSignatureException', 400, 'Signature expired: a is now earlier than b'],
+    ['kinesis', 'InvalidSignatureException', 400, 'Signature not yet current: a is later than b'],
+    ['secretsmanager', 'SignatureDoesNotMatch', 403, 'Signature expired: a is now earlier than b'],
+  ])(
+    '%s says %s: nothing was done, and the next call is signed anew',
+    (service, name, status, text) => {
+      const error = Object.assign(sdkError(name, status), { message: text });
+      const found = toStoreError(error, { ...call, service });
+      expect(found).toMatchObject({
+        code: 'OVERLOADED',
+        advice: { retry: 'later', effect: 'none' },
+      });
+      // After several attempts of an append an earlier one may have done it.
+      const repeated = Object.assign(sdkError(name, status, 3), { message: text });
+      expect(toStoreError(repeated, { ...call, service }).code).toBe('UNCERTAIN');
+      expect(toStoreError(repeated, { ...call, service, idempotent: true }).code).toBe(
+        'OVERLOADED',
+      );
+    },
+  );
+
+  it.each(['InvalidSignatureException', 'SignatureDoesNotMatch'])(
+    '%s for a wrong key stays a refusal',
+    (name) => {
+      const message = 'The request signature we calculated does not match the one you provided.';
+      const error = Object.assign(sdkError(name, 403), { message });
+      expect(toStoreError(error, call)).toMatchObject({ code: 'PLATFORM_REFUSED' });
+      expect(toStoreError(error, call).message).toContain('the secret access key is wrong');
+    },
+  );
 
   it('is uncertain after several attempts of what may not be repeated', () => {
     const error = sdkError('ThrottlingException', 400, 2);

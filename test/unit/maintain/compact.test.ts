@@ -165,6 +165,53 @@ test('graphs are built, replaced when the index changes, and taken away with it'
   expect(await readdir(scratchDir)).toEqual([]);
 });
 
+test('of two builders of one graph the second adds nothing', async (context) => {
+  await requireGraphs(context);
+  const world = await openWorld();
+  const { buildGraphFile } = await import('#segment/graph-worker.ts');
+  const ports = start(world);
+  const cosine = indexed(world.collection, 'COSINE');
+  await load(world, ports, 0, 50);
+  await mergeShard(ports, cosine, SHARD, EAGER);
+  // While the first builds its lease runs out, as that of a thread without a pause does.
+  let second: unknown;
+  const done = await indexShard(
+    {
+      ...ports,
+      scratchDir,
+      runGraph: async (payload) => {
+        await world.disk.table.delete({ partition: 'leases', sort: 'index/c7-0' });
+        second = await indexShard({ ...ports, scratchDir }, cosine, SHARD, EAGER);
+        return buildGraphFile(payload);
+      },
+    },
+    cosine,
+    SHARD,
+    EAGER,
+  );
+  expect(second).toMatchObject({ kind: 'graphs', committed: true });
+  expect(done).toMatchObject({ kind: 'graphs', committed: false });
+  expect((await manifestOf(world)).segments[0]?.auxiliary).toHaveLength(1);
+});
+
+test('one graph a step where that is asked for, and none that may not be begun', async (context) => {
+  await requireGraphs(context);
+  const world = await openWorld();
+  const ports = { ...start(world), scratchDir };
+  const cosine = indexed(world.collection, 'COSINE');
+  await load(world, ports, 0, 50);
+  await mergeShard(ports, cosine, SHARD, EAGER);
+  const asked: number[] = [];
+  const mayBuild = (rows: number): boolean => {
+    asked.push(rows);
+    return false;
+  };
+  expect(await indexShard(ports, cosine, SHARD, { ...EAGER, mayBuild })).toBeUndefined();
+  expect(asked).toEqual([50]);
+  const policy = { ...EAGER, graphsPerStep: 1 };
+  expect(await indexShard(ports, cosine, SHARD, policy)).toMatchObject({ committed: true });
+});
+
 test('a graph that comes too late for its segment is abandoned', async (context) => {
   await requireGraphs(context);
   const world = await openWorld();

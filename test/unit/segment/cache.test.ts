@@ -60,6 +60,44 @@ describe('the section cache', () => {
     expect(cache.sizeBytes).toEqual({ sections: 90, graphs: 80 });
   });
 
+  it('makes room before a graph is loaded, so that old and new never stand beside each other', async () => {
+    const cache = new SectionCache(limits);
+    const [first, second] = [new Thing(), new Thing()];
+    await cache.graph('k#g', async () => ({ value: first, sizeBytes: 80 }), 80);
+    const openMeanwhile: boolean[] = [];
+    const load = async () => {
+      openMeanwhile.push(first.isOpen);
+      return { value: second, sizeBytes: 80 };
+    };
+    await cache.graph('l#g', load, 80);
+    expect(openMeanwhile).toEqual([false]);
+    expect(cache.sizeBytes.graphs).toBe(80);
+  });
+
+  it('loads graphs one after another where both do not fit', async () => {
+    const cache = new SectionCache(limits);
+    let running = 0;
+    let most = 0;
+    const loadThing = (name: string, sizeBytes: number) => {
+      const work = async () => {
+        running += 1;
+        most = Math.max(most, running);
+        await new Promise((resolve) => setImmediate(resolve));
+        running -= 1;
+        return { value: new Thing(), sizeBytes };
+      };
+      return cache.graph(name, work, sizeBytes);
+    };
+    await Promise.all([loadThing('a#g', 80), loadThing('b#g', 80), loadThing('c#g', 80)]);
+    expect(most).toBe(1);
+    expect(cache.sizeBytes.graphs).toBe(80);
+    await Promise.all([loadThing('d#g', 40), loadThing('e#g', 40)]);
+    expect(most).toBe(2);
+    // Larger than everything: handed out, and nobody had to go for it.
+    await loadThing('f#g', 1000);
+    expect(cache.sizeBytes.graphs).toBe(80);
+  });
+
   it('forgets what belongs to an object', async () => {
     const cache = new SectionCache(limits);
     const graph = new Thing();
