@@ -4,6 +4,7 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   test: {
     include: ['test/packaged/**/*.test.ts'],
+    globalSetup: ['test/support/vitest-package.ts'],
     testTimeout: 1_200_000,
     hookTimeout: 300_000,
     pool: 'forks',

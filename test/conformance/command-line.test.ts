@@ -1,4 +1,4 @@
-/** What a terminal shows of a server: the version, tables that fit, and an end to every start. */
+/** What a terminal shows of a server: tables that fit. */
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { CLI, killLeftovers, run } from '../support/e2e-process.ts';
 import { startServer, type TestServer } from '../support/server.ts';
@@ -23,12 +23,6 @@ afterAll(async () => {
 const widest = (text: string): number =>
   text.split('\n').reduce((most, line) => Math.max(most, line.length), 0);
 
-test('--version is that of the package and of /healthz', async () => {
-  const health = (await (await fetch(`${server.url}/healthz`)).json()) as { version: string };
-  const { code, stdout } = await run([CLI, '--version']);
-  expect({ code, stdout }).toEqual({ code: 0, stdout: `${health.version}\n` });
-});
-
 test('inspect and explain fit a terminal; --json cuts nothing', async () => {
   const inspected = await run([CLI, 'inspect', '--url', server.url]);
   expect(inspected.code).toBe(0);
@@ -44,10 +38,3 @@ test('inspect and explain fit a terminal; --json cuts nothing', async () => {
   const whole = await run([CLI, 'inspect', '--json', '--url', server.url]);
   expect(whole.stdout).toMatch(/"sumHeld":"[0-9a-f]{64}"/);
 });
-
-// Linux says of /proc that it is there, and of every new name below it that its parent is not.
-test('a data directory that cannot be made ends the start', async () => {
-  const { code, signal, stderr } = await run([CLI, 'serve', '--port', '0', '--data', '/proc/x/y']);
-  expect({ code, signal }).toEqual({ code: 1, signal: null });
-  expect(stderr).toContain('/proc/x/y cannot be opened');
-}, 90_000);

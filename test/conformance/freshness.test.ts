@@ -3,25 +3,14 @@
  * acknowledged (I4), a repeated request takes effect once (I2), deadlines tell the truth (I12).
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { Table } from '#ports/table.ts';
 import { expectError, startServer, type TestServer } from '../support/server.ts';
 
 let server: TestServer;
-const gate: { held: Promise<void> | undefined } = { held: undefined };
-
-/** A table whose tail rows wait while the gate is held: the ack of a write that is in the log. */
-const slowTail = (table: Table): Table => ({
-  get: (key) => table.get(key),
-  query: (partition, options) => table.query(partition, options),
-  delete: (key, condition) => table.delete(key, condition),
-  put: async (key, value, condition) => {
-    if (key.sort.startsWith('tail/')) await gate.held;
-    return table.put(key, value, condition);
-  },
-});
+/** The ack of a write that is in the log already. */
+const acks: { until: Promise<void> | undefined } = { until: undefined };
 
 beforeAll(async () => {
-  server = await startServer({ wrap: (ports) => ({ ...ports, table: slowTail(ports.table) }) });
+  server = await startServer({ heldAcks: acks });
   await server.must('collections/create', { collectionName: 'c', dimension: 2 });
   await server.must('collections/create', { collectionName: 'other', dimension: 2 });
 });
@@ -133,11 +122,11 @@ describe('Request-Timeout', () => {
 
   test('of a write that was not acknowledged in time is 408, effect unknown (trap 15)', async () => {
     const hold: { release?: () => void } = {};
-    gate.held = new Promise((resolve) => {
+    acks.until = new Promise((resolve) => {
       hold.release = resolve;
     });
     const answer = await insert([row(20, 'late')], { 'request-timeout': '1', RequestId: 'late' });
-    gate.held = undefined;
+    acks.until = undefined;
     hold.release?.();
     expect(answer.status).toBe(408);
     expect(answer.body).toMatchObject({ code: 10_001, retry: 'later', effect: 'unknown' });

@@ -1,9 +1,16 @@
-/** A real server on a free port with a data directory of its own, and an exact way to talk to it. */
+/**
+ * A real server on a free port with a data directory of its own, and an exact way to talk to it. The
+ * same tests run against the packaged functions: whoever starts those says so by `startServersBy`.
+ */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'vitest';
 import { type JsonOut, parseJson, stringifyJson } from '#base/json.ts';
+import type { Clock } from '#ports/clock.ts';
+import type { Entropy } from '#ports/entropy.ts';
+import type { ObjectStore } from '#ports/object-store.ts';
+import type { Table } from '#ports/table.ts';
 import { type StartOptions, startSterna } from '#runtime/start.ts';
 
 /** An envelope: `code` and whatever else the verb answers. Values are looked at by assertions only. */
@@ -28,6 +35,14 @@ export type TestServer = Readonly<{
   dir: string;
   /** POST /v2/vectordb/`verb`, by default as root. 64-bit integers are exact both ways. */
   call: Call;
+  /** Its data, past the server. */
+  ports: Readonly<{
+    objects: ObjectStore;
+    table: Table;
+    global: Table;
+    clock: Clock;
+    entropy: Entropy;
+  }>;
   /** As `call`; throws where the code is not 0. */
   must: (verb: string, body?: Readonly<Record<string, unknown>>) => Promise<Envelope>;
   /** Stops and starts again on the same directory, on another port. */
@@ -35,31 +50,43 @@ export type TestServer = Readonly<{
   close: () => Promise<void>;
 }>;
 
+/** `heldAcks`: while it has a promise, writes that reached the log wait for it before they go on. */
+export type ServerOptions = StartOptions &
+  Readonly<{ heldAcks?: { readonly until: Promise<void> | undefined } }>;
+export type ServerStarter = (options: ServerOptions) => Promise<TestServer>;
+
 export const ROOT = 'Bearer root:Milvus';
 
-export async function startServer(options: StartOptions = {}): Promise<TestServer> {
+let starter: ServerStarter = startHere;
+
+/** Lets something else than the embedded server stand behind the tests of this process. */
+export function startServersBy(other: ServerStarter): void {
+  starter = other;
+}
+
+export const startServer = (options: ServerOptions = {}): Promise<TestServer> => starter(options);
+
+async function startHere({ heldAcks, ...options }: ServerOptions): Promise<TestServer> {
   const dir = options.dir ?? (await mkdtemp(join(tmpdir(), 'sterna-test-')));
   const sterna = await startSterna({
     logLevel: 'error',
+    ...(heldAcks === undefined
+      ? {}
+      : { wrap: (ports) => ({ ...ports, table: slowTail(ports.table, heldAcks) }) }),
     ...options,
     // Nobody waits for a batch to fill in a test.
     pace: { applyLingerMs: 20, ...options.pace },
     dir,
     port: 0,
   });
-  const call = callerOf(sterna.url);
   return {
     url: sterna.url,
     dir,
-    call,
-    must: async (verb, body) => {
-      const answer = await call(verb, body);
-      if (answer.body.code !== 0) throw new Error(`${verb}: ${answer.text}`);
-      return answer.body;
-    },
+    ports: sterna.engine.ports,
+    ...talkersOf(sterna.url),
     restart: async (changed = {}) => {
       await sterna.close();
-      return startServer({ ...options, ...changed, dir });
+      return startHere({ ...options, ...changed, dir });
     },
     close: async () => {
       await sterna.close();
@@ -68,7 +95,30 @@ export async function startServer(options: StartOptions = {}): Promise<TestServe
   };
 }
 
-function callerOf(url: string): Call {
+/** A table whose tail rows wait while acks are held: those writes are in the log already. */
+const slowTail = (table: Table, acks: NonNullable<ServerOptions['heldAcks']>): Table => ({
+  get: (key) => table.get(key),
+  query: (partition, options) => table.query(partition, options),
+  delete: (key, condition) => table.delete(key, condition),
+  put: async (key, value, condition) => {
+    if (key.sort.startsWith('tail/')) await acks.until;
+    return table.put(key, value, condition);
+  },
+});
+
+export function talkersOf(url: string): Pick<TestServer, 'call' | 'must'> {
+  const call = callerOf(url);
+  return {
+    call,
+    must: async (verb, body) => {
+      const answer = await call(verb, body);
+      if (answer.body.code !== 0) throw new Error(`${verb}: ${answer.text}`);
+      return answer.body;
+    },
+  };
+}
+
+export function callerOf(url: string): Call {
   return async (verb, body = {}, headers = {}) => {
     const raw = typeof body === 'string' || body instanceof Uint8Array;
     const response = await fetch(`${url}/v2/vectordb/${verb}`, {

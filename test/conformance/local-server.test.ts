@@ -1,6 +1,10 @@
-/** What an operator looks at beside the verbs: metrics, health, and what the log keeps to itself. */
+/**
+ * What only the server of one process has, beside the verbs: metrics and health, and bodies larger than
+ * API Gateway lets through. On AWS the metrics are CloudWatch's, and nobody asks a function how it is.
+ */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { startServer, type TestServer } from '../support/server.ts';
+import { CLI, killLeftovers, run } from '../support/e2e-process.ts';
+import { expectError, startServer, type TestServer } from '../support/server.ts';
 
 let server: TestServer;
 
@@ -12,7 +16,10 @@ beforeAll(async () => {
   await server.must('entities/insert', { collectionName: 'terns', data });
   await server.must('entities/query', { collectionName: 'terns' });
 });
-afterAll(() => server.close());
+afterAll(async () => {
+  await killLeftovers();
+  await server.close();
+});
 
 /** Name and labels of every sample, with its value. */
 async function samples(): Promise<ReadonlyMap<string, number>> {
@@ -77,3 +84,37 @@ test.each(['/healthz', '/metrics'])('HEAD %s answers as GET, without a body', as
   expect(response.status).toBe(200);
   expect(await response.text()).toBe('');
 });
+
+test('/healthz and /metrics need no credentials', async () => {
+  await server.call('collections/list');
+  const health = await fetch(`${server.url}/healthz`);
+  expect(health.status).toBe(200);
+  expect(await health.json()).toMatchObject({
+    ready: true,
+    graphs: expect.any(Boolean),
+    version: expect.stringMatching(/^\d+\.\d+\.\d+/),
+  });
+  const metrics = await (await fetch(`${server.url}/metrics`)).text();
+  expect(metrics).toMatch(
+    /http_requests_total\{.*path="\/v2\/vectordb\/collections\/list".*\} \d+/,
+  );
+});
+
+test('more than 64 MB is 1102, and the server goes on', async () => {
+  const answer = await server.call('collections/list', ' '.repeat(64 * 1024 * 1024 + 1));
+  expectError(answer, 1102, 'import', 'gzip');
+  expect((await server.call('collections/list')).body.code).toBe(0);
+});
+
+test('--version is that of the package and of /healthz', async () => {
+  const health = (await (await fetch(`${server.url}/healthz`)).json()) as { version: string };
+  const { code, stdout } = await run([CLI, '--version']);
+  expect({ code, stdout }).toEqual({ code: 0, stdout: `${health.version}\n` });
+});
+
+// Linux says of /proc that it is there, and of every new name below it that its parent is not.
+test('a data directory that cannot be made ends the start', async () => {
+  const { code, signal, stderr } = await run([CLI, 'serve', '--port', '0', '--data', '/proc/x/y']);
+  expect({ code, signal }).toEqual({ code: 1, signal: null });
+  expect(stderr).toContain('/proc/x/y cannot be opened');
+}, 90_000);
