@@ -2,18 +2,28 @@
 import type { Command } from 'commander';
 import { type Client, openClient, RefusedError } from '#api/client.ts';
 import { isStoreError } from '#base/errors.ts';
+import { CLIENT_OPTIONS, readClientConfig } from '#runtime/config.ts';
 
-export type ConnectionOptions = Readonly<{ url: string; user: string }>;
+/** What is left out is the environment's or the default of `runtime/config.ts`. */
+export type ConnectionOptions = Readonly<{ url?: string; user?: string }>;
+
+const { url, user } = CLIENT_OPTIONS;
+
+/** Adds `--url` to a verb. */
+export const withAddress = (command: Command): Command =>
+  command.option('--url <url>', `address of the server (${url.env}), else ${url.default}`);
 
 /** Adds `--url` and `--user` to a verb. */
-export function withConnection(command: Command): Command {
-  return command
-    .option('--url <url>', 'address of the server', 'http://127.0.0.1:19530')
-    .option('--user <user:password>', 'credentials, or an API key', 'root:Milvus');
-}
+export const withConnection = (command: Command): Command =>
+  withAddress(command).option(
+    '--user <user:password>',
+    `credentials, better in ${user.env} than on a command line, else ${user.default}`,
+  );
 
-export const connect = ({ url, user }: ConnectionOptions): Client =>
-  openClient({ url, token: user });
+export function connect(options: ConnectionOptions): Client {
+  const { url, user } = readClientConfig({ url: options.url, user: options.user });
+  return openClient({ url, token: user });
+}
 
 /** Runs a verb; a refusal becomes one line on standard error and exit code 1. */
 export async function speaking(work: () => Promise<void>): Promise<void> {

@@ -33,7 +33,7 @@ async function inspect(collection: string | undefined, options: Options): Promis
     for (const shard of objects(shards)) {
       const { segments, ...shardFacts } = shard;
       for (const part of parted(shardFacts)) printTable([part]);
-      if (objects(segments).length > 0) printTable(objects(segments));
+      if (objects(segments).length > 0) printTable(objects(segments).map(withShortPositions));
     }
   }
 }
@@ -44,11 +44,28 @@ const SUMS = ['sumIn', 'sumHeld', 'sumOut'];
 /** What only somebody who hunts a fault looks at: a row of its own, so that both fit a terminal. */
 const SECOND_ROW = ['generation', 'epoch', 'fenceNumber', 'logTimeMs', ...SUMS];
 
+/**
+ * Positions are told apart by their ends: one of Kinesis has up to 72 characters, and all of a stream
+ * shard begin alike.
+ */
+const POSITION_CHARACTERS = 24;
+const POSITIONS = ['applied', 'newest', 'minPosition', 'maxPosition'];
+
+const withShortPositions = (facts: JsonObject): JsonObject =>
+  Object.fromEntries(
+    Object.entries(facts).map(([name, value]) =>
+      POSITIONS.includes(name) && typeof value === 'string' && value.length > POSITION_CHARACTERS
+        ? [name, `…${value.slice(1 - POSITION_CHARACTERS)}`]
+        : [name, value ?? null],
+    ),
+  );
+
 function parted(shardFacts: JsonObject): readonly JsonObject[] {
-  const facts = Object.entries(shardFacts).map(([name, value]): readonly [string, Json] =>
-    SUMS.includes(name) && typeof value === 'string'
-      ? [name, value.slice(0, SUM_CHARACTERS)]
-      : [name, value ?? null],
+  const facts = Object.entries(withShortPositions(shardFacts)).map(
+    ([name, value]): readonly [string, Json] =>
+      SUMS.includes(name) && typeof value === 'string'
+        ? [name, value.slice(0, SUM_CHARACTERS)]
+        : [name, value ?? null],
   );
   const isSecond = ([name]: readonly [string, Json]): boolean => SECOND_ROW.includes(name);
   return [

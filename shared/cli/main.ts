@@ -1,11 +1,13 @@
 /** The command line: one file per verb. */
 import { Command } from 'commander';
 import { VERSION } from '#runtime/version.ts';
+import { costCommand } from './cost.ts';
 import { inspectCommand } from './inspect.ts';
 import { loadCommand } from './load.ts';
 import { queryCommand } from './query.ts';
 import { searchCommand } from './search.ts';
 import { serveCommand } from './serve.ts';
+import { usersCommand } from './users.ts';
 
 export async function main(argv: readonly string[]): Promise<void> {
   const program = new Command('sterna')
@@ -16,6 +18,8 @@ export async function main(argv: readonly string[]): Promise<void> {
     .addCommand(loadCommand())
     .addCommand(searchCommand())
     .addCommand(queryCommand())
-    .addCommand(inspectCommand());
+    .addCommand(inspectCommand())
+    .addCommand(costCommand())
+    .addCommand(usersCommand());
   await program.parseAsync([...argv]);
 }

@@ -58,11 +58,12 @@ test('a remembered password does not let a wrong one in, nor the right one out',
   expect(await access.authenticate('Bearer root:Milvus')).toBe('root');
 });
 
-test('a password is forgotten after a minute', async () => {
+test('a user who is gone is out within ten seconds', async () => {
   await access.authenticate('Bearer root:Milvus');
   await ports.global.delete({ partition: 'users', sort: 'root' });
+  await ports.clock.advance(9_999);
   expect(await access.authenticate('Bearer root:Milvus')).toBe('root');
-  await ports.clock.advance(60_000);
+  await ports.clock.advance(1);
   await expect(access.authenticate('Bearer root:Milvus')).rejects.toThrow('authenticated');
 });
 
