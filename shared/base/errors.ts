@@ -24,6 +24,8 @@ export const ERRORS = {
   /** A request or a value is larger than a limit. */
   TOO_LARGE: { retry: 'never', effect: 'none' },
   UNAUTHENTICATED: { retry: 'never', effect: 'none' },
+  /** The old password in a change of passwords is not the user's, or there is no such user. */
+  WRONG_PASSWORD: { retry: 'never', effect: 'none' },
   PERMISSION_DENIED: { retry: 'never', effect: 'none' },
   DATABASE_NOT_FOUND: { retry: 'never', effect: 'none' },
   COLLECTION_NOT_FOUND: { retry: 'never', effect: 'none' },
@@ -31,6 +33,9 @@ export const ERRORS = {
   PARTITION_NOT_FOUND: { retry: 'never', effect: 'none' },
   FIELD_NOT_FOUND: { retry: 'never', effect: 'none' },
   INDEX_NOT_FOUND: { retry: 'never', effect: 'none' },
+  SNAPSHOT_NOT_FOUND: { retry: 'never', effect: 'none' },
+  /** A snapshot that somebody pinned cannot be dropped. */
+  SNAPSHOT_PINNED: { retry: 'later', effect: 'none' },
   /** The database holds as many collections as it may. */
   TOO_MANY_COLLECTIONS: { retry: 'never', effect: 'none' },
   ALREADY_EXISTS: { retry: 'never', effect: 'none' },

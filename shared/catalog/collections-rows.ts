@@ -1,6 +1,10 @@
 /**
  * The two rows of a collection, one operation each: the content row by id, the name row by name.
  *
+ * A name that is freed keeps its row, empty. Its versions go on, so that whoever frees it late, after
+ * it was given away again, misses; a row that is deleted and made anew would begin at the same version
+ * and be taken for the old one.
+ *
  * The order in which they are written, and what a crash in between leaves, is `collections.ts`.
  */
 import { fromUtf8, utf8 } from '#base/bytes.ts';
@@ -10,7 +14,7 @@ import { COLLECTIONS_MAX } from '#schema/limits.ts';
 import { CollectionCache } from './cache.ts';
 import type { Collection } from './collection.ts';
 import { encodeCollection } from './collections-codec.ts';
-import { contentKey, nameKey } from './names.ts';
+import { contentKey, nameKey, namePartition } from './names.ts';
 
 const PAGE_ROWS = 1000;
 /** Content rows, dropped ones included: twice as many as there may be names. */
@@ -53,14 +57,23 @@ export class CollectionRows {
   async idOf(dbName: string, collectionName: string): Promise<number | undefined> {
     if (!isStorable(collectionName)) return undefined;
     const row = await this.#global.get(nameKey(dbName, collectionName));
-    return row === undefined ? undefined : readId(row);
+    return row === undefined || isFree(row) ? undefined : readId(row);
+  }
+
+  /** The names of a database that are in use. @throws StoreError `OVERLOADED` as {@link all} */
+  async names(dbName: string): Promise<string[]> {
+    const rows = await this.all(namePartition(dbName));
+    return rows.filter((row) => !isFree(row)).map(({ sort }) => sort);
   }
 
   /** A lost answer decides nothing: the caller reads the row, whoever wrote it. */
   async putName({ dbName, collectionName, collectionId }: Naming): Promise<void> {
+    const key = nameKey(dbName, collectionName);
     const value = utf8(String(collectionId));
+    const row = await this.#global.get(key);
+    if (row !== undefined && !isFree(row)) return;
     try {
-      await this.#global.put(nameKey(dbName, collectionName), value, 'absent');
+      await this.#global.put(key, value, row?.version ?? 'absent');
     } catch (error) {
       if (!isStoreError(error, 'UNCERTAIN')) throw error;
       if ((await this.idOf(dbName, collectionName)) === undefined) throw error;
@@ -71,8 +84,8 @@ export class CollectionRows {
   async freeName({ dbName, collectionName, collectionId }: Naming): Promise<void> {
     const key = nameKey(dbName, collectionName);
     const row = await this.#global.get(key);
-    if (row === undefined || readId(row) !== collectionId) return;
-    await this.#global.delete(key, row.version);
+    if (row === undefined || isFree(row) || readId(row) !== collectionId) return;
+    await this.#global.put(key, FREE, row.version);
   }
 
   async delete(collectionId: number): Promise<void> {
@@ -100,6 +113,10 @@ export class CollectionRows {
 
 /** Keys of table rows are printable ASCII; a name that is not names nothing. */
 const isStorable = (name: string): boolean => /^[\x21-\x7e]{1,255}$/.test(name);
+
+/** What the row of a name holds that means nothing. */
+const FREE = new Uint8Array(0);
+const isFree = ({ value }: Row): boolean => value.length === 0;
 
 function readId(row: Row): number {
   const text = fromUtf8(row.value);

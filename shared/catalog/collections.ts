@@ -16,6 +16,7 @@
  */
 import { StoreError } from '#base/errors.ts';
 import { canonicalJson, type Json } from '#base/json.ts';
+import type { Manifest } from '#manifest/format.ts';
 import { createHead, initialManifest } from '#manifest/head.ts';
 import type { Clock } from '#ports/clock.ts';
 import type { Entropy } from '#ports/entropy.ts';
@@ -25,7 +26,7 @@ import { COLLECTIONS_MAX } from '#schema/limits.ts';
 import { createGate } from '#wal/gate.ts';
 import { type Collection, DEFAULT_DATABASE } from './collection.ts';
 import { CollectionRows } from './collections-rows.ts';
-import { COLLECTIONS, mintCollectionId, namePartition } from './names.ts';
+import { COLLECTIONS, mintCollectionId } from './names.ts';
 import { readTopology, type Topology } from './topology.ts';
 
 export type CatalogPorts = Readonly<{
@@ -55,7 +56,24 @@ const LOOKUPS_AT_ONCE = 64;
 const CREATION_MS_MAX = 15 * 60_000;
 
 /** Where every collection starts. */
-const FIRST = { generation: 1, fenceNumber: 1, shardMapVersion: 1 } as const;
+const FIRST = { fenceNumber: 1, shardMapVersion: 1 } as const;
+
+/**
+ * Decides what a new collection begins with. Called once its id has a row and before anything is made
+ * under the id, so that it can register as a holder of what it shares.
+ */
+export type Seed = (collectionId: number) => Promise<Beginning>;
+
+export type Beginning = Readonly<{
+  /** Above the generation of every row that it begins with. */
+  generation: number;
+  content(shard: number): ShardContent;
+}>;
+export type ShardContent = Partial<
+  Pick<Manifest, 'applied' | 'logTimeMs' | 'sums' | 'rowsApplied' | 'segments'>
+>;
+
+const EMPTY: Seed = async () => ({ generation: 1, content: () => ({}) });
 
 export const openCatalog = (ports: CatalogPorts): Catalog => new Catalog(ports);
 
@@ -71,19 +89,20 @@ export class Catalog {
   /**
    * Creates a collection, or finds the one of the same name and definition.
    *
+   * @param seed what it begins with; default nothing
    * @throws StoreError
    *   - `ALREADY_EXISTS` where the name belongs to a collection of another definition
    *   - `DATABASE_NOT_FOUND`, `TOO_MANY_COLLECTIONS`, `TOO_LARGE`
    *   - `UNCERTAIN` where a table did not answer; creating again is safe
    */
-  async createCollection(wanted: NewCollection): Promise<Creation> {
+  async createCollection(wanted: NewCollection, seed: Seed = EMPTY): Promise<Creation> {
     checkDatabase(wanted.dbName);
     for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt++) {
       const found = await this.#byName(wanted.dbName, wanted.collectionName);
       if (found?.state === 'dropping') return { outcome: 'dropping', collection: found };
       if (found !== undefined) return { outcome: 'existing', collection: sameAs(found, wanted) };
       await this.#checkCount(wanted.dbName);
-      const created = await this.#create(wanted);
+      const created = await this.#create(wanted, seed);
       if (created !== undefined) return { outcome: 'created', collection: created };
     }
     throw contended(wanted.collectionName);
@@ -118,7 +137,7 @@ export class Catalog {
   /** Names of the open collections of a database, in bytewise order. */
   async listCollections(dbName: string): Promise<string[]> {
     checkDatabase(dbName);
-    const names = (await this.#rows.all(namePartition(dbName))).map(({ sort }) => sort);
+    const names = await this.#rows.names(dbName);
     const open: string[] = [];
     for (let at = 0; at < names.length; at += LOOKUPS_AT_ONCE) {
       const page = names.slice(at, at + LOOKUPS_AT_ONCE);
@@ -200,11 +219,12 @@ export class Catalog {
     return dropping;
   }
 
-  async #create(wanted: NewCollection): Promise<Collection | undefined> {
+  async #create(wanted: NewCollection, seed: Seed): Promise<Collection | undefined> {
     const content = await this.#putContent(wanted);
+    const beginning = await seed(content.collectionId);
     const topology = await readTopology(this.#ports.global);
     for (let shard = 0; shard < wanted.shards; shard++) {
-      await this.#createShard(content, shard, topology);
+      await this.#createShard(content, shard, topology, beginning);
     }
     const { collectionId, dbName, collectionName } = content;
     await this.#rows.putName(content);
@@ -236,12 +256,14 @@ export class Catalog {
     { collectionId, schema }: Collection,
     shard: number,
     { epoch, lease }: Topology,
+    { generation, content }: Beginning,
   ): Promise<void> {
     const { objects, table, entropy } = this.#ports;
     const id = { collectionId, shard };
-    const { generation, fenceNumber, shardMapVersion } = FIRST;
+    const { fenceNumber, shardMapVersion } = FIRST;
     const schemaVersion = schema.version;
-    const manifest = initialManifest(id, { generation, epoch, fenceNumber, schemaVersion });
+    const start = { generation, epoch, fenceNumber, schemaVersion };
+    const manifest = { ...initialManifest(id, start), ...content(shard) };
     await createHead({ objects, table, entropy }, id, manifest);
     await createGate(table, id, {
       number: fenceNumber,
@@ -289,7 +311,7 @@ export class Catalog {
   }
 
   async #checkCount(dbName: string): Promise<void> {
-    const count = (await this.#rows.all(namePartition(dbName))).length;
+    const count = (await this.#rows.names(dbName)).length;
     if (count < COLLECTIONS_MAX) return;
     throw new StoreError(
       'TOO_MANY_COLLECTIONS',

@@ -222,20 +222,26 @@ async function keepForHolders(table: Table, { name, ...pin }: Pin): Promise<bool
 /**
  * Gives up the open pins whose makers took too long, and returns the pins that hold something. Only a
  * pin that was given up by compare-and-set holds nothing: its maker may be frozen, and complete it later.
+ *
+ * Looks twice, and believes either look. A pin that loses its name while its holders remain moves to
+ * another row, which a scan may have passed already; but then an earlier scan saw it where it was (I6).
  */
 export async function holdingPins({
   table,
   clock,
 }: Readonly<{ table: Table; clock: Clock }>): Promise<PinRow[]> {
-  for (const row of await readPins(table)) {
+  const before = await readPins(table);
+  for (const row of before) {
     if (isAbandoned(row.pin, clock.nowMs())) {
       await changePin(table, row, (pin) =>
         pin.state === 'open' ? { ...pin, state: 'dropped' } : undefined,
       );
     }
   }
-  const pins = await readPins(table);
-  return pins.filter(({ pin }) => isWorthKeeping(pin));
+  const now = await readPins(table);
+  const seen = new Set(now.map(({ pin }) => pin.pinId));
+  const moved = before.filter(({ pin }) => pin.state === 'complete' && !seen.has(pin.pinId));
+  return [...now, ...moved].filter(({ pin }) => isWorthKeeping(pin));
 }
 
 /** A pin without a name and without holders holds nothing any more. */

@@ -10,6 +10,7 @@
 import { releaseBytes } from '#base/bytes.ts';
 import { formatSum, parseSum, type SetSum, subtractSum, sumOf } from '#base/setsum.ts';
 import type { Collection } from '#catalog/collection.ts';
+import { expiredBeforeMs } from '#catalog/ttl.ts';
 import { segmentKey } from '#ingest/product.ts';
 import { canRetire, retireKeys } from '#ingest/retired.ts';
 import { commitManifest, isOutdated } from '#manifest/commit.ts';
@@ -138,7 +139,7 @@ function hasRoom(
 
 async function run(
   ports: MergePorts,
-  { schema }: Collection,
+  collection: Collection,
   shard: ShardId,
   base: Manifest,
   merge: Merge,
@@ -146,7 +147,13 @@ async function run(
 ): Promise<Compacted> {
   const chosen = new Set(merge.inputs.map(({ key }) => key));
   const others = base.segments.filter(({ key }) => !chosen.has(key));
-  const merged = await mergeSegments(schema, merge.inputs.map(open), others.map(open), merge.level);
+  const merged = await mergeSegments(
+    collection.schema,
+    merge.inputs.map(open),
+    others.map(open),
+    merge.level,
+    expiredBeforeMs(collection, ports.clock.nowMs()),
+  );
   const key = segmentKey(ports.entropy, shard, base.version, merge.level);
   if (merged.segment !== undefined) {
     await ports.objects.put(key, merged.segment.bytes);

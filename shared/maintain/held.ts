@@ -11,8 +11,8 @@ export type HeldPorts = Readonly<{
   objects: ObjectStore;
   table: Table;
   clock: Clock;
-  /** Which collections there are, in whatever state. */
-  collections: Pick<Catalog, 'getCollection'>;
+  /** Which collections there are, in whatever state. Without it every holder counts, also one that is gone. */
+  collections?: Pick<Catalog, 'getCollection'> | undefined;
 }>;
 
 export type Held = Readonly<{ keys: ReadonlySet<string>; pinIds: ReadonlySet<string> }>;
@@ -62,7 +62,7 @@ export class HeldCuts {
 
 /** A holder whose collection has been collected holds nothing: its leaving was overtaken by a drop of the name. */
 async function isWanted({ collections }: HeldPorts, { name, holders }: Pin): Promise<boolean> {
-  if (name !== undefined) return true;
+  if (name !== undefined || collections === undefined) return true;
   for (const holder of holders) {
     if ((await collections.getCollection(holder)) !== undefined) return true;
   }

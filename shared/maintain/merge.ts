@@ -13,11 +13,11 @@ import { batchSum } from '#schema/canonical.ts';
 import { bitmapOf, type Column, hasBit, type RowBatch, setBit } from '#schema/column.ts';
 import { type CollectionSchema, type Field, vectorFields } from '#schema/field.ts';
 import { concatColumns, emptyColumn, gatherColumn } from '#schema/gather.ts';
-import { joinKeys } from '#segment/key-index.ts';
+import { joinKeys, keysOverlap } from '#segment/key-index.ts';
 import { killsBetween, tombstoneIndex } from '#segment/kills.ts';
 import type { SegmentReader } from '#segment/reader.ts';
 import type { RowStamps, StampedTombstones } from '#segment/source.ts';
-import { concatStamps, gatherStamps, positionAt } from '#segment/stamps.ts';
+import { concatStamps, gatherStamps, logTimeAt, positionAt } from '#segment/stamps.ts';
 import { concatTombstones, gatherTombstones, noTombstones } from '#segment/tombstones.ts';
 import { draftSegment, type NewSegment } from '#segment/writer.ts';
 
@@ -35,26 +35,31 @@ export type Merged = Readonly<{
 }>;
 
 /** An input and the numbers of its rows that live on, ascending. */
-type Input = Readonly<{ source: SegmentReader; live: Uint32Array }>;
+export type Input = Readonly<{ source: SegmentReader; live: Uint32Array }>;
 
 /**
  * Merges `inputs`; `others` are the segments of the same manifest that stay. A row is left out where
  * anything in the manifest kills it; a tombstone where no segment that stays holds an older version
  * of its key that it kills. Both stay right whatever happens to the others meanwhile: what is dead
  * stays dead, apply adds only newer records, and another compaction only takes versions away (I5).
+ *
+ * @param expiredBeforeMs rows of an earlier log time are left out too, where nothing older may come to
+ *   light instead of them
  */
 export async function mergeSegments(
   schema: CollectionSchema,
   inputs: readonly SegmentReader[],
   others: readonly SegmentReader[],
   level: number,
+  expiredBeforeMs?: number,
 ): Promise<Merged> {
   const all = [...inputs, ...others];
   const dropped = emptySum();
   let droppedRows = 0;
   const kept: Input[] = [];
   for (const source of inputs) {
-    const dead = await deadIn(source, all);
+    const expired = await expiredIn(source, others, expiredBeforeMs);
+    const dead = await deadIn(source, all, expired);
     droppedRows += dead.length;
     addSum(dropped, await rowsSumOf(schema, source, dead));
     kept.push({ source, live: complementOf(source.rows, dead) });
@@ -64,7 +69,7 @@ export async function mergeSegments(
   const rows = kept.reduce((sum, { live }) => sum + live.length, 0);
   const empty = rows + tombstones.kept.count === 0;
   return {
-    segment: empty ? undefined : await write(schema, kept, rows, tombstones.kept, level),
+    segment: empty ? undefined : await joinSegments(schema, kept, rows, tombstones.kept, level),
     rows,
     dropped,
     droppedRows,
@@ -72,13 +77,43 @@ export async function mergeSegments(
   };
 }
 
-/** Rows of `victim` that anything kills, ascending. */
+/**
+ * Rows that have expired and that hide no older version in a segment which stays: without such a row an
+ * older one would come to light if the time to live were raised (I5). It stays, unseen, until then.
+ */
+async function expiredIn(
+  source: SegmentReader,
+  others: readonly SegmentReader[],
+  beforeMs: number | undefined,
+): Promise<readonly number[]> {
+  const { min } = source.entry.logTimeRangeMs;
+  if (beforeMs === undefined || min >= beforeMs || source.rows === 0) return [];
+  const [stamps, keys] = await Promise.all([source.stamps(), source.keys()]);
+  const hiding = bitmapOf(source.rows);
+  for (const other of others) {
+    if (other.rows === 0 || !keysOverlap(source.keyRange, other.keyRange)) continue;
+    const [otherKeys, otherStamps] = await Promise.all([other.keys(), other.stamps()]);
+    joinKeys(keys, otherKeys, (from, to, otherFrom) => {
+      const oldest = positionAt(otherStamps, otherKeys.order[otherFrom] ?? 0);
+      for (let place = from; place < to; place++) {
+        const row = keys.order[place] ?? 0;
+        if (oldest < positionAt(stamps, row)) setBit(hiding, row);
+      }
+    });
+  }
+  const rows = Array.from({ length: source.rows }, (_, row) => row);
+  return rows.filter((row) => logTimeAt(stamps, row) < beforeMs && !hasBit(hiding, row));
+}
+
+/** Rows of `victim` that anything kills, and those that have expired, ascending. */
 async function deadIn(
   victim: SegmentReader,
   killers: readonly SegmentReader[],
+  expired: readonly number[],
 ): Promise<Uint32Array> {
   const dead = bitmapOf(victim.rows);
-  let count = 0;
+  for (const row of expired) setBit(dead, row);
+  let count = expired.length;
   for (const killer of killers) {
     for (const row of await killsBetween(victim, killer)) {
       if (hasBit(dead, row)) continue;
@@ -106,7 +141,7 @@ function complementOf(count: number, dead: Uint32Array): Uint32Array {
 }
 
 /** The sum of some rows, from their bytes, a few thousand at a time. */
-async function rowsSumOf(
+export async function rowsSumOf(
   schema: CollectionSchema,
   source: SegmentReader,
   rows: Uint32Array,
@@ -213,7 +248,8 @@ async function markNeeded(
   });
 }
 
-async function write(
+/** The live rows of several segments, and `tombstones`, as one. */
+export async function joinSegments(
   schema: CollectionSchema,
   inputs: readonly Input[],
   rows: number,

@@ -17,6 +17,8 @@ import { indexRoutes } from './index-routes.ts';
 import { flushCollection, rowsWritten } from './progress.ts';
 import { databaseOf, type Routes, readRoute, writeRoute } from './route.ts';
 import { partitionIds } from './rows.ts';
+import { snapshotRoutes } from './snapshots.ts';
+import { truncateCollection } from './truncate.ts';
 
 /** A name that is dropped and created by many at once changes hands this often at most. */
 const CREATE_ATTEMPTS_MAX = 8;
@@ -58,8 +60,13 @@ export const adminRoutes = (engine: EngineParts): Routes => ({
   [path('get_stats')]: readRoute(CollectionRequest, async (request, context) => ({
     data: { rowCount: await rowsWritten(engine, await findCollection(engine, request, context)) },
   })),
+  [path('truncate')]: writeRoute(CollectionRequest, async (request, context) => {
+    await truncateCollection(engine, await findCollection(engine, request, context), context);
+    return { data: {} };
+  }),
   ...loadRoutes(engine),
   ...indexRoutes(engine),
+  ...snapshotRoutes(engine),
 });
 
 const loadRoutes = (engine: EngineParts): Routes => ({

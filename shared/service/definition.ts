@@ -1,4 +1,5 @@
 /** `collections/create`: both forms and their defaults (API.md 1.5) as a new collection. */
+
 import type { CreateCollectionRequest, FieldRequest } from '#api/collections.ts';
 import type { JsonMembers } from '#api/names.ts';
 import { StoreError } from '#base/errors.ts';
@@ -10,6 +11,7 @@ import {
   type Index,
 } from '#catalog/collection.ts';
 import type { NewCollection } from '#catalog/collections.ts';
+import { TTL_PROPERTY } from '#catalog/ttl.ts';
 import { defineCollection, type FieldInput } from '#schema/define.ts';
 import { type CollectionSchema, FIELD_ID_FIRST, vectorFields } from '#schema/field.ts';
 import { SHARDS_MAX } from '#schema/limits.ts';
@@ -167,9 +169,7 @@ function readProperties(params: JsonMembers): Record<string, string> {
   const properties: Record<string, string> = {};
   const ttlSeconds = readInteger(params, 'ttlSeconds', 'params') ?? 0;
   if (ttlSeconds < 0) refuse(`params.ttlSeconds: expected 0 or more, found ${ttlSeconds}`);
-  if (ttlSeconds > 0) {
-    throw new StoreError('UNSUPPORTED', 'params.ttlSeconds: rows do not expire yet');
-  }
+  if (ttlSeconds > 0) properties[TTL_PROPERTY] = String(ttlSeconds);
   for (const key of STORED_SETTINGS) {
     const value = params[key];
     if (value === undefined || value === null) continue;
