@@ -23,6 +23,9 @@ const FORMAT = { magic: 'SLEA', version: 1 };
 /** 64 random bits tell holders apart. */
 const HOLDER_BYTES = 8;
 
+/** What a table says that did not answer, or takes no more calls: whoever wants a lease goes without. */
+const UNDECIDED = ['UNCERTAIN', 'OVERLOADED'] as const;
+
 const leaseKey = (name: string): RowKey => ({ partition: 'leases', sort: name });
 
 /**
@@ -60,7 +63,7 @@ export async function releaseLease(table: Table, lease: Lease): Promise<void> {
   try {
     await table.delete(leaseKey(lease.name), lease.rowVersion);
   } catch (error) {
-    if (!isStoreError(error, 'UNCERTAIN')) throw error;
+    if (!isStoreError(error, ...UNDECIDED)) throw error;
   }
 }
 
@@ -76,7 +79,7 @@ async function write(
     const rowVersion = await table.put(leaseKey(name), value, condition);
     return rowVersion === undefined ? undefined : { name, holder, expiresAtMs, rowVersion };
   } catch (error) {
-    if (isStoreError(error, 'UNCERTAIN')) return undefined;
+    if (isStoreError(error, ...UNDECIDED)) return undefined;
     throw error;
   }
 }

@@ -47,7 +47,12 @@ type Request = Readonly<{
 export type RowsRequest = Request &
   Readonly<{ kind: 'insert' | 'upsert'; rows: readonly JsonObject[]; partitionId: number }>;
 
-export type DeleteRequest = Request & Readonly<{ victims: readonly Victim[] }>;
+export type DeleteRequest = Request &
+  Readonly<{
+    victims: readonly Victim[];
+    /** A read found the victims: another attempt of the request may find others. */
+    found?: boolean;
+  }>;
 
 /**
  * Inserts or upserts rows. Of equal keys in one request the last row wins; a row replaces what the
@@ -112,7 +117,7 @@ export async function acceptDelete(
   const attempt = await begin(ports, request, async () => undefined);
   const victims = [...new Map(request.victims.map((victim) => [victim.key, victim])).values()];
   const parts = splitByShard(schema, shards, emptyBatch(schema), victims);
-  if (attempt?.first === false) addMissing(parts, collection);
+  if (attempt !== undefined && request.found === true) addMissing(parts, collection);
   const context = contextOf(ports, collection, request, attempt);
   const written = await writeParts(ports, collection, parts, context, []);
   const count = written.reduce((sum, { tombstones }) => sum + tombstones, 0);
@@ -120,9 +125,10 @@ export async function acceptDelete(
 }
 
 /**
- * An earlier attempt's filter may have found victims in shards where this one's finds none, because
- * that attempt deleted them. A part for every shard learns what it did there, or makes sure that
- * nothing of it arrives any more.
+ * Another attempt's filter may find victims in shards where this one's finds none: an earlier one's,
+ * because that attempt deleted them; a later one's, because rows were written since, which are not
+ * the request's to delete. A part for every shard learns what was done there, or takes the place of
+ * whatever still comes: so each shard is decided once, also where nothing is deleted.
  */
 function addMissing(parts: ShardPart[], { schema, shards }: Collection): void {
   const known = new Set(parts.map(({ shard }) => shard));
@@ -133,11 +139,11 @@ function addMissing(parts: ShardPart[], { schema, shards }: Collection): void {
 
 async function begin(
   ports: WritePorts,
-  { identity }: Request,
+  { identity, deadlineMs }: Request,
   takeKeys: () => Promise<bigint | undefined>,
 ): Promise<Attempt | undefined> {
   if (identity === undefined) return undefined;
-  return await beforeLog(beginAttempt(ports, identity, takeKeys), undefined);
+  return await beforeLog(beginAttempt(ports, identity, takeKeys, deadlineMs), undefined);
 }
 
 async function beforeLog<T>(work: Promise<T>, attempt: Attempt | undefined): Promise<T> {

@@ -69,5 +69,5 @@ export async function deleteByFilter(
       `the filter selects ${victims.length} rows, one request deletes at most ${VICTIMS_MAX}`,
     );
   }
-  return await acceptDelete(ports, collection, { ...rest, victims });
+  return await acceptDelete(ports, collection, { ...rest, victims, found: keys === undefined });
 }

@@ -71,6 +71,9 @@ type AttemptPorts = Readonly<{ global: Table; clock: Clock; entropy: Entropy }>;
 /**
  * Counts this attempt; `takeKeys` is called where a first attempt needs generated keys.
  *
+ * @param untilMs when the caller stops listening. An attempt of a process that slept past it is none:
+ *   once the row of the request is forgotten, as after a quarter of an hour, it would be a first one
+ *   and take effect beside the retry that came in its stead
  * @throws StoreError
  *   - `INVALID_ARGUMENT` where the `RequestId` was used with another body
  *   - `WRITE_UNCERTAIN` where the first attempt is too long ago to be sure of its fate
@@ -80,12 +83,14 @@ export async function beginAttempt(
   ports: AttemptPorts,
   identity: RequestIdentity,
   takeKeys: () => Promise<bigint | undefined>,
+  untilMs = Number.POSITIVE_INFINITY,
 ): Promise<Attempt> {
   const key = attemptKey(identity);
   let taken: Readonly<{ firstKey: bigint | undefined }> | undefined;
   for (let race = 1; race <= RACES_MAX; race++) {
     const row = await ports.global.get(key);
     const nowMs = ports.clock.nowMs();
+    if (nowMs > untilMs) throw overslept();
     const kept = row === undefined ? undefined : decode(row);
     const expired = kept !== undefined && nowMs - kept.lastMs > ATTEMPT_ROW_MS;
     if (kept !== undefined && !expired) {
@@ -106,6 +111,12 @@ export async function beginAttempt(
   }
   throw new StoreError('NOT_READY', `RequestId: ${RACES_MAX} attempts of one request at once`);
 }
+
+const overslept = (): StoreError =>
+  new StoreError(
+    'WRITE_UNCERTAIN',
+    'RequestId: nobody waits for this attempt any more, and nothing of it was written; another one may have taken effect',
+  );
 
 /** Whether no later attempt of the same request has begun. */
 export async function isLatestAttempt(global: Table, attempt: Attempt): Promise<boolean> {

@@ -27,6 +27,8 @@ export async function withLease<T>(
   if (lease === undefined) return undefined;
   const done = new AbortController();
   const renewed = keepRenewing(ports, lease, done.signal);
+  // It is awaited when the work is done; a failure before that must not count as one that nobody hears.
+  renewed.catch(() => undefined);
   try {
     return await work();
   } finally {

@@ -33,10 +33,19 @@ export type MemoryLogOptions = Readonly<{
 type Stream = {
   readonly name: string;
   readonly parents: readonly string[];
+  /** The partitions whose hashes lie in it: 32 bits unsigned. */
+  readonly range: HashRange;
   closed: boolean;
+  /** Before this time it takes no entries. */
+  throttledUntilMs: number;
   entries: LogEntry[];
   lastArrivalMs: number;
 };
+
+/** From the first, to before the second. */
+type HashRange = readonly [number, number];
+
+const HASHES = 2 ** 32;
 
 /** A log in memory: several stream shards, a partition on one of them by its hash. */
 export class MemoryLog implements Log {
@@ -51,13 +60,16 @@ export class MemoryLog implements Log {
   constructor(options: MemoryLogOptions) {
     this.#clock = options.clock;
     this.#entropy = options.entropy;
-    this.#open(options.streamShards ?? 1, []);
+    this.#openEvenly(options.streamShards ?? 1, []);
   }
 
   async append(partition: string, data: Uint8Array, options?: AppendOptions): Promise<Appended> {
     checkPartition(partition);
     if (options?.after !== undefined) checkSequence(options.after);
     const stream = this.#streamOf(partition);
+    if (this.#clock.nowMs() < stream.throttledUntilMs) {
+      throw new StoreError('OVERLOADED', `stream shard ${stream.name} takes no more entries now`);
+    }
     const sequence = this.#nextSequence(options?.after);
     stream.lastArrivalMs = Math.max(stream.lastArrivalMs, this.#clock.nowMs());
     stream.entries.push({
@@ -132,29 +144,76 @@ export class MemoryLog implements Log {
     );
   }
 
-  /** Closes every open stream shard and opens `count` children of them, as Kinesis does. */
+  /** Closes every open stream shard and opens `count` children of them. */
   reshard(count: number): void {
     const open = this.#streams.filter((stream) => !stream.closed);
-    for (const stream of open) stream.closed = true;
-    this.#open(
+    this.#close(open);
+    this.#openEvenly(
       count,
       open.map((stream) => stream.name),
     );
+  }
+
+  /** Closes a stream shard and opens two children with half of its partitions each, as Kinesis does. */
+  split(streamShard: string): void {
+    const { name, range, closed } = this.#find(streamShard);
+    const [from, to] = range;
+    assert(!closed && to - from >= 2, `${name} is open and large enough to be split`);
+    this.#close([this.#find(name)]);
+    const middle = Math.floor((from + to) / 2);
+    this.#open([from, middle], [name]);
+    this.#open([middle, to], [name]);
+  }
+
+  /** Closes the two stream shards and opens one child with the partitions of both. */
+  merge(streamShard: string, other: string): void {
+    const pair = [this.#find(streamShard), this.#find(other)].sort(byRange);
+    const [low, high] = pair;
+    assert(low !== undefined && high !== undefined && low !== high, 'two stream shards');
+    assert(!low.closed && !high.closed, `${low.name} and ${high.name} are open`);
+    assert(low.range[1] === high.range[0], `${low.name} and ${high.name} are neighbours`);
+    this.#close(pair);
+    this.#open([low.range[0], high.range[1]], [low.name, high.name]);
+  }
+
+  /** The open stream shards by the partitions that they hold: those next to each other are neighbours. */
+  openStreamShards(): readonly string[] {
+    const open = this.#streams.filter((stream) => !stream.closed);
+    return open.sort(byRange).map(({ name }) => name);
+  }
+
+  /** Lets a stream shard refuse entries for a while, as one does that gets more than its share. */
+  throttle(streamShard: string, ms: number): void {
+    this.#find(streamShard).throttledUntilMs = this.#clock.nowMs() + ms;
+  }
+
+  #close(streams: readonly Stream[]): void {
+    for (const stream of streams) stream.closed = true;
     for (const wake of [...this.#waiters]) wake();
   }
 
-  #open(count: number, parents: readonly string[]): void {
+  #openEvenly(count: number, parents: readonly string[]): void {
     assert(Number.isInteger(count) && count >= 1, `a log has stream shards, found ${count}`);
-    const first = this.#streams.length;
+    const ends = Array.from({ length: count + 1 }, (_, index) =>
+      Math.floor((HASHES * index) / count),
+    );
     for (let index = 0; index < count; index++) {
-      const name = `shard-${first + index}`;
-      this.#streams.push({ name, parents, closed: false, entries: [], lastArrivalMs: 0 });
+      this.#open([ends[index] ?? 0, ends[index + 1] ?? HASHES], parents);
     }
   }
 
+  #open(range: HashRange, parents: readonly string[]): void {
+    const name = `shard-${this.#streams.length}`;
+    const empty = { closed: false, throttledUntilMs: 0, entries: [], lastArrivalMs: 0 };
+    this.#streams.push({ name, parents, range, ...empty });
+  }
+
   #streamOf(partition: string): Stream {
-    const open = this.#streams.filter((stream) => !stream.closed);
-    return must(open[crc32(utf8(partition)) % open.length], 'some stream shard is open');
+    const hash = crc32(utf8(partition));
+    const holder = this.#streams.find(
+      ({ closed, range: [from, to] }) => !closed && from <= hash && hash < to,
+    );
+    return must(holder, 'every hash lies in one open stream shard');
   }
 
   #find(streamShard: string): Stream {
@@ -172,3 +231,5 @@ export class MemoryLog implements Log {
     return String(this.#last);
   }
 }
+
+const byRange = (a: Stream, b: Stream): number => a.range[0] - b.range[0];

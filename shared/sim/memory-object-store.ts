@@ -45,6 +45,11 @@ export class MemoryObjectStore implements ObjectStore {
     return stored && { key, sizeBytes: stored.bytes.length, modifiedMs: stored.modifiedMs };
   }
 
+  /** Whether the object is there, for an oracle that looks in the moment in which something happens. */
+  has(key: string): boolean {
+    return this.#objects.has(key);
+  }
+
   async list(prefix: string, options?: ListOptions): Promise<readonly ObjectInfo[]> {
     checkObjectPrefix(prefix);
     const limit = listLimit(options);

@@ -11,6 +11,11 @@ export class MemoryTable implements Table {
     return row && copied(row);
   }
 
+  /** The row as it is, for an oracle that looks in the moment in which something happens. */
+  peek(key: RowKey): Row | undefined {
+    return this.#partitions.get(key.partition)?.get(key.sort);
+  }
+
   async query(partition: string, options?: QueryOptions): Promise<readonly Row[]> {
     const { low, high } = queryBounds(partition, options);
     const limit = queryLimit(options);

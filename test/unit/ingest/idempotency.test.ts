@@ -79,6 +79,17 @@ describe('attempts', () => {
     expect(await beginAttempt(disk, identity, noKeys)).toMatchObject({ number: 3, first: true });
   });
 
+  test('an attempt whose process slept until the request was forgotten is no first one', async () => {
+    const { disk, clock } = await openWorld();
+    const untilMs = clock.nowMs() + 25_000;
+    // Another process took the retry; its row expires while this one sleeps.
+    await beginAttempt(disk, identity, noKeys);
+    await clock.advance(ATTEMPT_ROW_MS + 1);
+    expect(await codeOf(beginAttempt(disk, identity, noKeys, untilMs))).toBe('WRITE_UNCERTAIN');
+    const laterMs = clock.nowMs() + 25_000;
+    expect(await beginAttempt(disk, identity, noKeys, laterMs)).toMatchObject({ first: true });
+  });
+
   test('the windows fit into one another', () => {
     // The last retry's record arrives while the first one's id is remembered.
     expect(RETRY_WINDOW_MS + DEADLINE_MS + 2 * SKEW_MS).toBeLessThanOrEqual(ID_WINDOW_MS);
@@ -159,6 +170,32 @@ test('a repeated delete by filter answers with what the first one deleted', asyn
   expect(again).toMatchObject({ count: 5 });
   // What was written since is not the first request's to delete.
   expect((await liveValues(world)).map(([key]) => key)).toEqual(['1', '5', '6', '7', '8']);
+});
+
+test('a repeated delete by filter deletes nothing in shards where the first one found nothing', async () => {
+  const world = await openWorld({ shards: 3 });
+  const ports = start(world);
+  const insert = (value: number, ...ids: readonly number[]) =>
+    acceptRows(ports, world.collection, {
+      kind: 'insert',
+      rows: ids.map((id) => row(id, value)),
+      partitionId: 1,
+    });
+  const resolve = async () =>
+    [...(await liveRows(world))]
+      .filter(([, { value }]) => Number(value) < 5)
+      .map(([key, { position }]) => ({ key, position }));
+  const request = { filter: 'value < 5', identity };
+  await insert(1, 1);
+  expect(await deleteByFilter(ports, resolve, world.collection, request)).toMatchObject({
+    count: 1,
+  });
+  // Among these some lie in every shard.
+  const later = [1, 2, 3, 4, 5, 6, 7, 8, 9];
+  await insert(2, ...later);
+  const again = await retried(world, deleteByFilter(ports, resolve, world.collection, request));
+  expect(again).toMatchObject({ count: 1 });
+  expect((await liveValues(world)).map(([key]) => key)).toEqual(later.map(String));
 });
 
 test('ids older than the window leave the manifest, and the window bounds its length', async () => {

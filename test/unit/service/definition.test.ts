@@ -166,6 +166,13 @@ describe('describe', () => {
     expect(shown.fields[2].defaultValue).toEqual({ Data: shape });
   });
 
+  test('shows the time that rows live as a property', () => {
+    expect(describeIt({ dimension: 4, params: { ttlSeconds: 5 } }).properties).toEqual([
+      { key: 'collection.ttl.seconds', value: '5' },
+    ]);
+    expect(describeIt({ dimension: 4, params: { ttlSeconds: 0 } }).properties).toEqual([]);
+  });
+
   test('shows settings that have no effect here as they were stored', () => {
     expect(describeIt({ dimension: 4, params: { 'mmap.enabled': true } }).properties).toEqual([
       { key: 'mmap.enabled', value: 'true' },
@@ -300,12 +307,6 @@ describe('refused', () => {
       body: { dimension: 4, params: { partitionsNum: 4 } },
       code: 'INVALID_ARGUMENT',
       says: 'partition key',
-    },
-    {
-      why: 'rows that expire',
-      body: { dimension: 4, params: { ttlSeconds: 5 } },
-      code: 'UNSUPPORTED',
-      says: 'ttlSeconds',
     },
     {
       why: 'a negative time to live',

@@ -43,6 +43,37 @@ describe('MemoryLog', () => {
     expect(old.map((entry) => entry.partition).sort()).toEqual([...partitions].sort());
   });
 
+  it('splits and merges single stream shards, whose partitions go on in their children', async () => {
+    const log = new MemoryLog({ clock: new ManualClock(), streamShards: 2 });
+    log.split('shard-0');
+    expect(log.openStreamShards()).toEqual(['shard-2', 'shard-3', 'shard-1']);
+    log.merge('shard-1', 'shard-3');
+    expect(log.openStreamShards()).toEqual(['shard-2', 'shard-4']);
+    const shards = await log.streamShards();
+    expect(shards.map(({ parents, closed }) => ({ parents, closed }))).toEqual([
+      { parents: [], closed: true },
+      { parents: [], closed: true },
+      { parents: ['shard-0'], closed: false },
+      { parents: ['shard-0'], closed: true },
+      { parents: ['shard-3', 'shard-1'], closed: false },
+    ]);
+    const used = new Set<string>();
+    for (const partition of partitions) used.add((await log.append(partition, data)).streamShard);
+    expect([...used].sort()).toEqual(['shard-2', 'shard-4']);
+    expect(() => log.merge('shard-2', 'shard-2')).toThrow('two stream shards');
+    expect(() => log.split('shard-0')).toThrow('is open');
+  });
+
+  it('refuses entries of a stream shard that is throttled, for as long as it is', async () => {
+    const clock = new ManualClock();
+    const log = new MemoryLog({ clock });
+    log.throttle('shard-0', 1_000);
+    await expect(log.append('p', data)).rejects.toMatchObject({ code: 'OVERLOADED' });
+    expect(await log.read('shard-0', { limit: 1 })).toEqual([]);
+    await clock.advance(1_000);
+    await log.append('p', data);
+  });
+
   it('leaves gaps in its sequences where it was given chance', async () => {
     const log = new MemoryLog({ clock: new ManualClock(), entropy: new SeededEntropy(1) });
     for (let index = 0; index < 50; index++) await log.append('p', data);
