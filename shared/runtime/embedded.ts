@@ -7,8 +7,6 @@
  * shard in turn, each in a loop of its own, so that merging never waits for a graph. All are safe to kill at any point: each ends in a compare-and-set, and what it left behind is
  * an object that no manifest names.
  */
-import { mkdir, rm } from 'node:fs/promises';
-import { join } from 'node:path';
 import { isStoreError } from '#base/errors.ts';
 import type { Collection } from '#catalog/collection.ts';
 import type { Catalog } from '#catalog/collections.ts';
@@ -16,6 +14,7 @@ import { type ConsumePorts, consumeOnce } from '#ingest/consume.ts';
 import { systemEntropy } from '#local/entropy.ts';
 import { workerInvoker } from '#local/invoker.ts';
 import { openLocal } from '#local/open-directory.ts';
+import { emptyScratch } from '#local/scratch-folder.ts';
 import { collectShard } from '#maintain/collect.ts';
 import { type CompactPorts, mergeShard } from '#maintain/compact.ts';
 import { DeadRows } from '#maintain/dead-rows.ts';
@@ -76,10 +75,10 @@ const BUILD_GRAPH = 'build-graph';
 /** @throws StoreError `DIRECTORY_UNUSABLE`, `FORMAT_TOO_NEW` */
 export async function openEmbedded(options: EngineOptions): Promise<Engine> {
   const local = await openLocal(options.dir);
-  const scratchDir = join(local.directory, 'scratch');
-  // What a crash left there belongs to nobody; the directory's lock is ours.
-  await rm(scratchDir, { recursive: true, force: true });
-  await mkdir(scratchDir, { recursive: true });
+  const scratchDir = await emptyScratch(local.directory).catch(async (error: unknown) => {
+    await local.close();
+    throw error;
+  });
   const bare: EnginePorts = {
     objects: local.objects,
     log: local.log,

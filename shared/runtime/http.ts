@@ -65,7 +65,8 @@ const REQUEST_ID_CHARS_MAX = 256;
 const CORS = {
   'access-control-allow-origin': '*',
   'access-control-allow-methods': 'POST, GET, OPTIONS',
-  'access-control-allow-headers': '*',
+  // A star does not stand for Authorization, which every request has.
+  'access-control-allow-headers': 'Authorization, *',
   'access-control-max-age': '86400',
 } as const;
 
@@ -261,15 +262,22 @@ function timedOut(stage: Stage, timeoutMs: number): HttpReply {
   return errorReply(new StoreError('TIMEOUT', message), { effect: wrote ? 'unknown' : 'none' });
 }
 
-/** What is no refusal is a bug or damage: it goes to the log with its stack, never to the caller. */
+/**
+ * What is no refusal of ours is a bug, damage, or AWS that refuses us: somebody has to look, so it goes
+ * to the log, with the code that operators search for, its stack and what AWS itself said. The caller
+ * gets neither stack nor AWS's words, which name accounts and roles.
+ */
+const FOR_THE_LOG = ['INTERNAL', 'DATA_CORRUPT', 'OBJECT_NOT_FOUND', 'PLATFORM_REFUSED'] as const;
+
 function logBug(telemetry: Telemetry, event: HttpEvent, error: unknown): void {
-  if (isStoreError(error) && !isStoreError(error, 'INTERNAL', 'DATA_CORRUPT', 'OBJECT_NOT_FOUND')) {
-    return;
-  }
+  if (isStoreError(error) && !isStoreError(error, ...FOR_THE_LOG)) return;
+  const cause = error instanceof Error ? error.cause : undefined;
   telemetry.event('error', 'request-failed', {
     path: event.rawPath,
     requestId: event.requestContext.requestId,
+    code: isStoreError(error) ? error.code : 'INTERNAL',
     error: error instanceof Error ? (error.stack ?? error.message) : String(error),
+    ...(cause instanceof Error ? { cause: `${cause.name}: ${cause.message}` } : {}),
   });
 }
 

@@ -7,6 +7,7 @@ import { finishDrops } from '#service/drop.ts';
 import { takeGauges } from '#service/gauges.ts';
 import { inspectRoutes } from '#service/inspect.ts';
 import { readRoutes } from '#service/read.ts';
+import { scrubRoutes } from '#service/scrub.ts';
 import { userRoutes } from '#service/users.ts';
 import { writeRoutes } from '#service/write.ts';
 import { type Config, readConfig } from './config.ts';
@@ -54,6 +55,7 @@ export async function startSterna(options: StartOptions): Promise<Sterna> {
       ...readRoutes(engine),
       ...adminRoutes(engine),
       ...inspectRoutes(engine),
+      ...scrubRoutes(engine),
       ...userRoutes(access),
     };
     let levels: ReadonlySet<number> = new Set();
