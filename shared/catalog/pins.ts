@@ -63,7 +63,11 @@ const pinKey = (collectionId: number, name: string | undefined, pinId: string): 
 /**
  * Opens a pin. From when this returns until it is completed or given up, collect deletes nothing.
  *
- * @throws StoreError `ALREADY_EXISTS` where another pin has the name; `UNCERTAIN`
+ * An open pin of the name is taken over: its maker may have died, and its name must not be taken for that.
+ * A maker that lives cannot complete it any more, by the version of the row, and says so.
+ *
+ * @throws StoreError `ALREADY_EXISTS` where a complete pin has the name; `NOT_READY` where somebody else
+ *   opened one at the same moment; `UNCERTAIN`
  */
 export async function openPin(
   { table, clock, entropy }: Readonly<{ table: Table; clock: Clock; entropy: Entropy }>,
@@ -78,14 +82,16 @@ export async function openPin(
     ...wanted,
   };
   const before = await table.get(key);
-  if (before === undefined || isFree(decodePin(before), openedMs)) {
-    const version =
-      (await swapped(table, key, pin, before?.version ?? 'absent')) ??
-      (await versionWhere(table, key, (now) => now.pinId === pinId));
-    if (version !== undefined) return { key, version, pin };
-  }
-  throw new StoreError('ALREADY_EXISTS', `snapshot ${name ?? pinId} already exists`);
+  if (before !== undefined && decodePin(before).state === 'complete') throw taken(name ?? pinId);
+  const version =
+    (await swapped(table, key, pin, before?.version ?? 'absent')) ??
+    (await versionWhere(table, key, (now) => now.pinId === pinId));
+  if (version !== undefined) return { key, version, pin };
+  throw new StoreError('NOT_READY', `snapshot ${name ?? pinId} is being taken; try again`);
 }
+
+const taken = (name: string): StoreError =>
+  new StoreError('ALREADY_EXISTS', `snapshot ${name} already exists`);
 
 /**
  * Completes an opened pin: from here on it holds what its cut lists.
@@ -250,10 +256,6 @@ const isWorthKeeping = ({ name, state, holders }: Pin): boolean =>
 
 const isAbandoned = (pin: Pin, nowMs: number): boolean =>
   pin.state === 'open' && nowMs - pin.openedMs >= OPEN_MS_MAX;
-
-/** Dropped, or opened so long ago that whoever opened it gave up. */
-const isFree = (pin: Pin, nowMs: number): boolean =>
-  pin.state === 'dropped' || isAbandoned(pin, nowMs);
 
 async function scan(table: Table, prefix: string): Promise<PinRow[]> {
   const found: PinRow[] = [];

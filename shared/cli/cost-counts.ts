@@ -102,7 +102,8 @@ export function applyOf(rows: number, dim: number): Requests {
   return requests({
     s3Writes: 1,
     s3Reads: objects,
-    readUnits: 3 + readUnitsOf(bytes),
+    // Whether the shard is parked, its head before and behind the commit, and what the sweep finds.
+    readUnits: 4 + readUnitsOf(bytes),
     writeUnits: 1 + writeUnitsOf(bytes),
     globalReadUnits: 1,
     tableSteps: 7,

@@ -4,7 +4,9 @@ import { VERSION } from '#runtime/version.ts';
 import { costCommand } from './cost.ts';
 import { inspectCommand } from './inspect.ts';
 import { loadCommand } from './load.ts';
+import { parkedCommand } from './parked.ts';
 import { queryCommand } from './query.ts';
+import { scrubCommand } from './scrub.ts';
 import { searchCommand } from './search.ts';
 import { serveCommand } from './serve.ts';
 import { usersCommand } from './users.ts';
@@ -19,6 +21,8 @@ export async function main(argv: readonly string[]): Promise<void> {
     .addCommand(searchCommand())
     .addCommand(queryCommand())
     .addCommand(inspectCommand())
+    .addCommand(scrubCommand())
+    .addCommand(parkedCommand())
     .addCommand(costCommand())
     .addCommand(usersCommand());
   await program.parseAsync([...argv]);

@@ -90,11 +90,12 @@ export async function mergeShard(
 ): Promise<Compacted | undefined> {
   const { manifest } = await readManifest(ports, shard);
   const open = readerOf(ports);
-  const merge = await pick(ports, shard, manifest, policy, open);
+  const beforeMs = expiredBeforeMs(collection, ports.clock.nowMs());
+  const merge = await pick(ports, shard, manifest, policy, open, beforeMs);
   if (merge === undefined) return undefined;
   if (!hasRoom(ports, shard, manifest, merge)) return undefined;
   return await withLease(ports, `compact/${shardName(shard)}`, () =>
-    run(ports, collection, shard, manifest, merge, open),
+    run(ports, collection, shard, manifest, merge, open, beforeMs),
   );
 }
 
@@ -106,19 +107,22 @@ function readerOf({ objects }: Pick<MergePorts, 'objects'>): Open {
   return (entry) => openSegment({ objects }, entry, cache);
 }
 
-/** Counting dead rows reads keys; it is done only where nothing else is to be done. */
+/** Counting dead and expired rows reads keys; it is done only where nothing else is to be done. */
 async function pick(
   ports: MergePorts,
   shard: ShardId,
   manifest: Manifest,
   policy: CompactPolicy,
   open: Open,
+  beforeMs: number | undefined,
 ): Promise<Merge | undefined> {
   const nowMs = ports.clock.nowMs();
   const merge = pickMerge(manifest, policy, new Map(), nowMs);
   if (merge !== undefined || ports.deadRows === undefined) return merge;
   const upper = manifest.segments.filter(({ level }) => level > 0).map(open);
-  return pickMerge(manifest, policy, await ports.deadRows.count(shard, upper), nowMs);
+  const levelZero = manifest.segments.filter(({ level }) => level === 0).map(open);
+  const dead = await ports.deadRows.count(shard, upper, beforeMs, levelZero);
+  return pickMerge(manifest, policy, dead, nowMs);
 }
 
 /** Rewriting waits for collect where the list of retired objects is full, and says so. */
@@ -144,6 +148,7 @@ async function run(
   base: Manifest,
   merge: Merge,
   open: Open,
+  beforeMs: number | undefined,
 ): Promise<Compacted> {
   const chosen = new Set(merge.inputs.map(({ key }) => key));
   const others = base.segments.filter(({ key }) => !chosen.has(key));
@@ -152,8 +157,13 @@ async function run(
     merge.inputs.map(open),
     others.map(open),
     merge.level,
-    expiredBeforeMs(collection, ports.clock.nowMs()),
+    beforeMs,
   );
+  if (merge.reason === 'dead' && merged.droppedRows === 0) {
+    // It would look the same afterwards, and be chosen again.
+    for (const input of merge.inputs) ports.deadRows?.giveUp(shard, input.key);
+    return { kind: merge.reason, inputs: 0, rows: merged.rows, committed: false };
+  }
   const key = segmentKey(ports.entropy, shard, base.version, merge.level);
   if (merged.segment !== undefined) {
     await ports.objects.put(key, merged.segment.bytes);

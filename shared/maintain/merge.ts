@@ -13,13 +13,14 @@ import { batchSum } from '#schema/canonical.ts';
 import { bitmapOf, type Column, hasBit, type RowBatch, setBit } from '#schema/column.ts';
 import { type CollectionSchema, type Field, vectorFields } from '#schema/field.ts';
 import { concatColumns, emptyColumn, gatherColumn } from '#schema/gather.ts';
-import { joinKeys, keysOverlap } from '#segment/key-index.ts';
+import { joinKeys } from '#segment/key-index.ts';
 import { killsBetween, tombstoneIndex } from '#segment/kills.ts';
 import type { SegmentReader } from '#segment/reader.ts';
 import type { RowStamps, StampedTombstones } from '#segment/source.ts';
-import { concatStamps, gatherStamps, logTimeAt, positionAt } from '#segment/stamps.ts';
+import { concatStamps, gatherStamps, positionAt } from '#segment/stamps.ts';
 import { concatTombstones, gatherTombstones, noTombstones } from '#segment/tombstones.ts';
 import { draftSegment, type NewSegment } from '#segment/writer.ts';
+import { expiredRows } from './expired.ts';
 
 /** Dropped rows hashed at once: 4,096 of 768 dimensions are 12 MiB. */
 const HASH_ROWS = 4096;
@@ -58,7 +59,7 @@ export async function mergeSegments(
   let droppedRows = 0;
   const kept: Input[] = [];
   for (const source of inputs) {
-    const expired = await expiredIn(source, others, expiredBeforeMs);
+    const expired = await expiredRows(source, others, expiredBeforeMs);
     const dead = await deadIn(source, all, expired);
     droppedRows += dead.length;
     addSum(dropped, await rowsSumOf(schema, source, dead));
@@ -77,39 +78,11 @@ export async function mergeSegments(
   };
 }
 
-/**
- * Rows that have expired and that hide no older version in a segment which stays: without such a row an
- * older one would come to light if the time to live were raised (I5). It stays, unseen, until then.
- */
-async function expiredIn(
-  source: SegmentReader,
-  others: readonly SegmentReader[],
-  beforeMs: number | undefined,
-): Promise<readonly number[]> {
-  const { min } = source.entry.logTimeRangeMs;
-  if (beforeMs === undefined || min >= beforeMs || source.rows === 0) return [];
-  const [stamps, keys] = await Promise.all([source.stamps(), source.keys()]);
-  const hiding = bitmapOf(source.rows);
-  for (const other of others) {
-    if (other.rows === 0 || !keysOverlap(source.keyRange, other.keyRange)) continue;
-    const [otherKeys, otherStamps] = await Promise.all([other.keys(), other.stamps()]);
-    joinKeys(keys, otherKeys, (from, to, otherFrom) => {
-      const oldest = positionAt(otherStamps, otherKeys.order[otherFrom] ?? 0);
-      for (let place = from; place < to; place++) {
-        const row = keys.order[place] ?? 0;
-        if (oldest < positionAt(stamps, row)) setBit(hiding, row);
-      }
-    });
-  }
-  const rows = Array.from({ length: source.rows }, (_, row) => row);
-  return rows.filter((row) => logTimeAt(stamps, row) < beforeMs && !hasBit(hiding, row));
-}
-
 /** Rows of `victim` that anything kills, and those that have expired, ascending. */
 async function deadIn(
   victim: SegmentReader,
   killers: readonly SegmentReader[],
-  expired: readonly number[],
+  expired: Uint32Array,
 ): Promise<Uint32Array> {
   const dead = bitmapOf(victim.rows);
   for (const row of expired) setBit(dead, row);

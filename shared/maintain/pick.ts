@@ -57,7 +57,7 @@ const INPUTS_MAX = 64;
 const FAN_OUT = 8;
 /** Upper ends of the tiers; what is larger is full. */
 const TIER_ROWS = [2_048, 16_384, 131_072] as const;
-/** A segment is rewritten when this share of it is dead. */
+/** A segment is rewritten when this share of it is dead or expired. */
 const DEAD_SHARE = 1 / 4;
 /**
  * An idle merge must make a segment half as large again as its largest input, so that a trickle of
@@ -78,7 +78,7 @@ export type Merge = Readonly<{
 export function pickMerge(
   manifest: Manifest,
   policy: CompactPolicy,
-  /** Rows known to be dead, by segment key. */
+  /** Rows that a rewrite would leave out because they are dead or expired, by segment key. */
   deadRows: ReadonlyMap<string, number>,
   nowMs: number,
 ): Merge | undefined {

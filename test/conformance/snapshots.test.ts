@@ -61,7 +61,10 @@ for (const shards of [1, 4]) {
 test('a clone and its parent go their own ways, and dropping either hurts the other not', async () => {
   await create('parent', 2);
   await insert('parent', rows(0, 100));
-  await server.must('collections/clone', { collectionName: 'parent', targetCollectionName: 'child' });
+  await server.must('collections/clone', {
+    collectionName: 'parent',
+    targetCollectionName: 'child',
+  });
   await insert('child', rows(50, 100, 'child'));
   await server.must('entities/delete', { collectionName: 'parent', filter: 'id < 10' });
   await server.must('collections/flush', { collectionName: 'child' });
@@ -70,7 +73,10 @@ test('a clone and its parent go their own ways, and dropping either hurts the ot
   expect(child.filter(({ tag }) => tag === 'child')).toHaveLength(100);
   expect(await all('parent')).toHaveLength(90);
 
-  await server.must('collections/clone', { collectionName: 'child', targetCollectionName: 'grandchild' });
+  await server.must('collections/clone', {
+    collectionName: 'child',
+    targetCollectionName: 'grandchild',
+  });
   await server.must('collections/drop', { collectionName: 'parent' });
   expect(await all('child')).toEqual(child);
   await server.must('collections/drop', { collectionName: 'child' });
@@ -81,7 +87,10 @@ test('a clone has the sums of its parent at the cut (I7)', async () => {
   await create('summed', 3);
   await insert('summed', rows(0, 300));
   await server.must('collections/flush', { collectionName: 'summed' });
-  await server.must('collections/clone', { collectionName: 'summed', targetCollectionName: 'summed2' });
+  await server.must('collections/clone', {
+    collectionName: 'summed',
+    targetCollectionName: 'summed2',
+  });
   const sums = (shards: { sumIn: string; sumHeld: string }[]) =>
     shards.map(({ sumIn, sumHeld }) => [sumIn, sumHeld]);
   expect(sums(await inspect('summed2'))).toEqual(sums(await inspect('summed')));
@@ -118,12 +127,20 @@ test('names are refused where they are taken or missing, before anything is made
   const snapshot = { collectionName: 'named', snapshotName: 'one' };
   await server.must('snapshots/create', snapshot);
   expect((await call('snapshots/create', snapshot)).body).toMatchObject({ code: 1100 });
-  expect((await call('snapshots/create', { ...snapshot, snapshotName: '1-' })).body.code).toBe(1100);
-  expect((await call('snapshots/create', { ...snapshot, collectionName: 'nobody' })).body.code).toBe(100);
+  expect((await call('snapshots/create', { ...snapshot, snapshotName: '1-' })).body.code).toBe(
+    1100,
+  );
+  expect(
+    (await call('snapshots/create', { ...snapshot, collectionName: 'nobody' })).body.code,
+  ).toBe(100);
   const two = { ...snapshot, snapshotName: 'two' };
   expect((await call('snapshots/describe', two)).body.code).toBe(2600);
   expect((await call('snapshots/drop', two)).body.code).toBe(2600);
-  const target = { sourceCollectionName: 'named', snapshotName: 'one', targetCollectionName: 'named' };
+  const target = {
+    sourceCollectionName: 'named',
+    snapshotName: 'one',
+    targetCollectionName: 'named',
+  };
   expect((await call('snapshots/restore', target)).body).toMatchObject({ code: 1100 });
   const clone = { collectionName: 'named', targetCollectionName: 'named' };
   expect((await call('collections/clone', clone)).body).toMatchObject({ code: 1100 });
@@ -178,5 +195,7 @@ test('truncating empties every shard, and what is written afterwards stays', asy
   expect(await all('emptied')).toEqual([]);
   await insert('emptied', rows(50, 10, 'new'));
   expect(await all('emptied')).toHaveLength(10);
-  expect((await server.call('collections/truncate', { collectionName: 'none' })).body.code).toBe(100);
+  expect((await server.call('collections/truncate', { collectionName: 'none' })).body.code).toBe(
+    100,
+  );
 });

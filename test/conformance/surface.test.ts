@@ -14,10 +14,14 @@ afterAll(() => server.close());
 const BUILT = new Set(
   [
     ...['create', 'list', 'has', 'describe', 'drop', 'load', 'release', 'get_load_state']
-      .concat('get_stats', 'flush')
+      .concat('get_stats', 'flush', 'truncate', 'clone')
       .map((verb) => `collections/${verb}`),
     ...['insert', 'upsert', 'delete', 'get', 'query', 'search'].map((verb) => `entities/${verb}`),
     ...['create', 'list', 'describe', 'drop'].map((verb) => `indexes/${verb}`),
+    ...['create', 'list', 'describe', 'drop', 'pin', 'unpin', 'restore'].map(
+      (verb) => `snapshots/${verb}`,
+    ),
+    ...['describe', 'list'].map((verb) => `jobs/snapshot/${verb}`),
     'users/update_password',
   ].map((verb) => `/v2/vectordb/${verb}`),
 );
@@ -135,7 +139,7 @@ describe('bodies', () => {
     const { body } = await server.call('collections/list', gzipSync('{}'), headers);
     expect(body.code).toBe(0);
     const bomb = gzipSync(Buffer.alloc(65 * 1024 * 1024, ' '));
-    expectError(await server.call('collections/list', bomb, headers), 1102, 'import');
+    expectError(await server.call('collections/list', bomb, headers), 1102, 'fewer rows');
     expectError(
       await server.call('collections/list', gzipSync('{}'), { 'content-encoding': 'br' }),
       1801,

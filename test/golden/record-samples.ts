@@ -3,6 +3,9 @@ import type { Column } from '#schema/column.ts';
 import { decodeFenceBody, encodeFenceBody } from '#wal/fence.ts';
 import type { Gate } from '#wal/gate.ts';
 import { decodeGate, encodeGate } from '#wal/gate-codec.ts';
+import { decodeParked, encodeParked, type Parked } from '#wal/parked.ts';
+import { type Aside, decodeAside, encodeAside } from '#wal/parked-aside.ts';
+import { decodeParkedEntry, encodeParkedEntry, type ParkedEntry } from '#wal/parked-entries.ts';
 import { decodePayload, encodePayload, type Payload } from '#wal/payload.ts';
 import type { FenceBody, WalRecord } from '#wal/record.ts';
 import { decodeRecord, encodeRecord } from '#wal/record-codec.ts';
@@ -103,6 +106,65 @@ const token: Token = {
   ]),
 };
 
+const parked: Parked = {
+  isParked: true,
+  sequence: '49590338271490256608559692538361571095921575989136588898',
+  code: 'OBJECT_NOT_FOUND',
+  reason: 'no object "a/b"',
+  sinceMs: 1_700_000_000_123,
+  through: '49590338271490256608559692538361571095921575989136589000',
+  entries: 300,
+  attempts: 7,
+  nextReplayMs: 1_700_000_900_123,
+};
+
+/** One that goes on, and had failed whatever the record. */
+const unparked: Parked = { ...parked, isParked: false, sequence: undefined, through: '12' };
+
+const parkedEntry: ParkedEntry = {
+  arrivalMs: 1_700_000_000_123,
+  data: { at: 'inline', bytes: Uint8Array.of(0, 1, 127, 128, 255) },
+};
+
+const largeEntry: ParkedEntry = {
+  arrivalMs: 1_700_000_000_123,
+  data: {
+    at: 'object',
+    key: 'collections/4503599627370497/15/park/12',
+    sizeBytes: 1_048_576,
+    crc32: 0xdeadbeef,
+  },
+};
+
+const aside: Aside = {
+  state: 'void',
+  sequence: '12',
+  position: shortPosition,
+  arrivalMs: 1_700_000_000_123,
+  setAsideMs: 1_700_000_900_123,
+  code: 'DATA_CORRUPT',
+  reason: 'a checksum',
+  wasVisible: true,
+  recordBytes: 300,
+  payloadBytes: 1_048_576,
+  recordId: firstId,
+  rows: 1000,
+  tombstones: 1,
+  schemaVersion: 2,
+};
+
+/** Of bytes that were no record. */
+const blankAside: Aside = {
+  ...aside,
+  state: 'copied',
+  wasVisible: false,
+  payloadBytes: undefined,
+  recordId: undefined,
+  rows: 0,
+  tombstones: 0,
+  schemaVersion: 0,
+};
+
 const columns: readonly (readonly [number, Column])[] = [
   [100, { type: 'Int64', values: BigInt64Array.of(-(2n ** 63n), 7n, 2n ** 63n - 1n) }],
   [101, { type: 'Bool', values: Uint8Array.of(1, 0, 1), valid: Uint8Array.of(0b101) }],
@@ -179,6 +241,36 @@ export const GOLDEN: Readonly<Record<string, Golden>> = {
     sample: tailEntry,
     encode: () => encodeTailEntry(tailEntry),
     decode: (bytes) => decodeTailEntry(bytes, longPosition, 'a tail row'),
+  },
+  'record-parked-v1.bin': {
+    sample: parked,
+    encode: () => encodeParked(parked),
+    decode: (bytes) => decodeParked(bytes, 'a parked row'),
+  },
+  'record-parked-v1-open.bin': {
+    sample: unparked,
+    encode: () => encodeParked(unparked),
+    decode: (bytes) => decodeParked(bytes, 'a parked row'),
+  },
+  'record-parked-entry-v1.bin': {
+    sample: parkedEntry,
+    encode: () => encodeParkedEntry(parkedEntry),
+    decode: (bytes) => decodeParkedEntry(bytes, 'an entry row'),
+  },
+  'record-parked-entry-v1-object.bin': {
+    sample: largeEntry,
+    encode: () => encodeParkedEntry(largeEntry),
+    decode: (bytes) => decodeParkedEntry(bytes, 'an entry row'),
+  },
+  'record-aside-v1.bin': {
+    sample: aside,
+    encode: () => encodeAside(aside),
+    decode: (bytes) => decodeAside(bytes, '12', 'an aside row'),
+  },
+  'record-aside-v1-blank.bin': {
+    sample: blankAside,
+    encode: () => encodeAside(blankAside),
+    decode: (bytes) => decodeAside(bytes, '12', 'an aside row'),
   },
   'record-token-v1.txt': {
     sample: token,

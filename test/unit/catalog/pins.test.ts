@@ -39,10 +39,10 @@ test('an open pin holds, has no name yet, and is complete with its cut', async (
   expect((await namedPin(table, 7, 'monday'))?.pin).toMatchObject({ state: 'complete', cut });
 });
 
-test('a name is taken while its pin is open or complete, and free after it was dropped', async () => {
-  const open = await openPin(ports(), wanted);
+test('a name is taken while its pin is complete, and free after it was dropped', async () => {
+  const complete = await taken();
   await expect(openPin(ports(), wanted)).rejects.toMatchObject({ code: 'ALREADY_EXISTS' });
-  await dropPin(table, await completePin(ports(), open, cut));
+  await dropPin(table, complete);
   expect(await holding()).toEqual([]);
   expect((await taken()).version).toBeGreaterThan(3);
 });
@@ -58,6 +58,22 @@ test('an abandoned pin is given up, and its maker cannot complete it any more (I
   // Also where its own clock stood still.
   const frozen = completePin({ table, clock: slow }, open, cut);
   await expect(frozen).rejects.toMatchObject({ code: 'NOT_READY' });
+});
+
+test('an open pin is taken over by who asks again, and its maker cannot complete it any more (I6)', async () => {
+  const first = await openPin(ports(), wanted);
+  const second = await openPin(ports(), wanted);
+  expect(await holding()).toEqual(['c7/n/monday']);
+  const late = completePin(ports(), first, { ...cut, key: 'snapshots/7/late' });
+  await expect(late).rejects.toMatchObject({ code: 'NOT_READY' });
+  await dropPin(table, first);
+  expect((await completePin(ports(), second, cut)).pin.cut).toEqual(cut);
+});
+
+test('of two who open a pin at the same moment one is told to try again', async () => {
+  const both = await Promise.allSettled([openPin(ports(), wanted), openPin(ports(), wanted)]);
+  const refused = both.filter(({ status }) => status === 'rejected');
+  expect(refused).toMatchObject([{ reason: { code: 'NOT_READY' } }]);
 });
 
 test('who opened a pin of a name that was given up cannot complete its successor', async () => {

@@ -102,7 +102,12 @@ test('manifest objects that the head has left behind go, whoever made them', asy
   for (const key of [lost, underWay]) await ports.objects.put(key, new Uint8Array(1));
   expect(await keysLeft()).toHaveLength(5);
 
-  expect(await collectShard(ports, SHARD)).toEqual({ retired: 0, orphans: 0, payloads: 0, manifests: 3 });
+  expect(await collectShard(ports, SHARD)).toEqual({
+    retired: 0,
+    orphans: 0,
+    payloads: 0,
+    manifests: 3,
+  });
   expect(await keysLeft()).toEqual([underWay, objectKey].sort());
   expect((await readManifest(ports, SHARD)).manifest).toEqual(manifest);
 });
