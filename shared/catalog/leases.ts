@@ -26,6 +26,9 @@ const HOLDER_BYTES = 8;
 /** What a table says that did not answer, or takes no more calls: whoever wants a lease goes without. */
 const UNDECIDED = ['UNCERTAIN', 'OVERLOADED'] as const;
 
+/** Twice what is asked for, so that clocks that differ by as much as a lease lasts do no harm. */
+const LEFT_TIMES_MAX = 2;
+
 const leaseKey = (name: string): RowKey => ({ partition: 'leases', sort: name });
 
 /**
@@ -42,8 +45,10 @@ export async function acquireLease(
   ttlMs: number,
 ): Promise<Lease | undefined> {
   const row = await table.get(leaseKey(name));
-  if (row !== undefined && decodeLease(row.value, name).expiresAtMs > clock.nowMs()) {
-    return undefined;
+  if (row !== undefined) {
+    const leftMs = decodeLease(row.value, name).expiresAtMs - clock.nowMs();
+    // One with far more time left than anybody asks for is of a clock that was set back since.
+    if (leftMs > 0 && leftMs <= LEFT_TIMES_MAX * ttlMs) return undefined;
   }
   const holder = toHex(entropy.bytes(HOLDER_BYTES));
   return write(table, name, holder, clock.nowMs() + ttlMs, row?.version ?? 'absent');

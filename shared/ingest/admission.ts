@@ -9,6 +9,7 @@ import { readManifest } from '#manifest/head.ts';
 import type { Clock } from '#ports/clock.ts';
 import type { ObjectStore } from '#ports/object-store.ts';
 import type { Table } from '#ports/table.ts';
+import { whyParked } from '#wal/parked.ts';
 import { type ShardId, shardName } from '#wal/shard.ts';
 import { readTailPage, type TailEntry } from '#wal/tail.ts';
 
@@ -67,7 +68,8 @@ export class Admission {
     write: Readonly<{ rows: number; bytes: number }>,
   ): Promise<void> {
     const sample = await this.#sampled(ports, shard, newest);
-    refuseBeyond(this.#caps, shard, sample, ports.clock.nowMs());
+    const beyond = beyondCaps(this.#caps, sample, ports.clock.nowMs());
+    if (beyond !== undefined) throw await refusal(ports, shard, beyond);
     sample.load.entries += 1;
     sample.load.rows += write.rows;
     sample.load.bytes += write.bytes;
@@ -136,22 +138,28 @@ async function takeSample(
 const payloadBytes = ({ payload }: TailEntry): number =>
   payload.at === 'inline' ? payload.bytes.length : payload.sizeBytes;
 
-function refuseBeyond(caps: TailCaps, shard: ShardId, sample: Sample, nowMs: number): void {
-  const { load, oldestMs } = sample;
+/** The cap that is exceeded, and by what. */
+function beyondCaps(caps: TailCaps, { load, oldestMs }: Sample, nowMs: number): string | undefined {
   const ageMs = oldestMs === undefined ? 0 : nowMs - oldestMs;
-  const beyond =
-    load.entries >= caps.entries
-      ? `about ${Math.round(load.entries)} records of at most ${caps.entries}`
-      : load.rows >= caps.rows
-        ? `about ${Math.round(load.rows)} rows of at most ${caps.rows}`
-        : load.bytes >= caps.bytes
-          ? `about ${Math.round(load.bytes)} bytes of at most ${caps.bytes}`
-          : ageMs > caps.ageMs
-            ? `a record that waits for ${ageMs} ms, at most ${caps.ageMs}`
-            : undefined;
-  if (beyond === undefined) return;
-  throw new StoreError(
+  return load.entries >= caps.entries
+    ? `about ${Math.round(load.entries)} records of at most ${caps.entries}`
+    : load.rows >= caps.rows
+      ? `about ${Math.round(load.rows)} rows of at most ${caps.rows}`
+      : load.bytes >= caps.bytes
+        ? `about ${Math.round(load.bytes)} bytes of at most ${caps.bytes}`
+        : ageMs > caps.ageMs
+          ? `a record that waits for ${ageMs} ms, at most ${caps.ageMs}`
+          : undefined;
+}
+
+async function refusal(
+  { table }: AdmissionPorts,
+  shard: ShardId,
+  beyond: string,
+): Promise<StoreError> {
+  const why = (await whyParked(table, shard)) ?? 'try again later';
+  return new StoreError(
     'OVERLOADED',
-    `shard ${shardName(shard)} has ${beyond} that are not applied yet; nothing was written, try again later`,
+    `shard ${shardName(shard)} has ${beyond} that are not applied yet; nothing was written, ${why}`,
   );
 }

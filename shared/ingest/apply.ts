@@ -12,19 +12,19 @@ import { addSum, formatSum, parseSum, type SetSum } from '#base/setsum.ts';
 import { commitManifest, isOutdated } from '#manifest/commit.ts';
 import type { Manifest } from '#manifest/format.ts';
 import { type ManifestCache, readManifest } from '#manifest/head.ts';
-import { contentKeys } from '#manifest/history.ts';
+import { contentKeys, forgetRetired } from '#manifest/history.ts';
 import type { Clock } from '#ports/clock.ts';
 import type { Entropy } from '#ports/entropy.ts';
-import type { LogEntry } from '#ports/log.ts';
+import type { LogEntry, Sequence } from '#ports/log.ts';
 import type { ObjectStore } from '#ports/object-store.ts';
 import type { Table } from '#ports/table.ts';
 import type { Telemetry } from '#ports/telemetry.ts';
 import type { CollectionSchema } from '#schema/field.ts';
 import type { ArchiveRef, SegmentEntry } from '#segment/entry.ts';
 import { settleGate } from '#wal/gate.ts';
-import { decodeRecord } from '#wal/record-codec.ts';
 import { type ShardId, shardName } from '#wal/shard.ts';
 import { sweepTail } from '#wal/tail.ts';
+import { readEntry } from './delivered.ts';
 import {
   type Folded,
   type FoldedRecord,
@@ -60,6 +60,19 @@ export const APPLY_BOUNDS: ApplyBounds = { rows: 65_536, bytes: 64 * 1024 * 1024
 
 export type Applied = Readonly<{ manifest: Manifest; records: number; rows: number }>;
 
+/** Where applying came to its end before the last record. */
+export type Stop = Readonly<{
+  /** The first record that is not applied; undefined where the shard fails, whatever the record. */
+  sequence: Sequence | undefined;
+  error: unknown;
+}>;
+
+export type ApplyOptions = Readonly<{
+  bounds?: ApplyBounds;
+  /** The entry that an operator decided to set aside: it becomes void. */
+  setAside?: Sequence | undefined;
+}>;
+
 /** Lost races and outdated objects in a row; each means that somebody else made progress. */
 const REPEATS_MAX = 16;
 const SWEEP_ROWS = 1_000;
@@ -67,13 +80,10 @@ const SWEEP_ROWS = 1_000;
 const SWEEPS_MAX = 64;
 
 /**
- * Applies one shard's entries, in log order and beginning anywhere at or before the first one that
- * is not applied. Larger batches than `bounds` become several manifest versions.
+ * As {@link applyUntil}, for whoever cannot go on either.
  *
- * @throws StoreError `LOG_GAP` where a forwarded record does not follow the last one seen;
- *   `DATA_CORRUPT`, `OBJECT_NOT_FOUND`, `FORMAT_TOO_NEW` for a record that cannot be applied: the
- *   shard is parked. What came before it may be applied, nothing behind it is. `TIMEOUT` where
- *   `stopMs` came first: calling again with the same entries goes on
+ * @throws StoreError what it throws, and `LOG_GAP`, `DATA_CORRUPT`, `OBJECT_NOT_FOUND`,
+ *   `FORMAT_TOO_NEW` for a record that cannot be applied; what came before it is applied
  */
 export async function applyBatch(
   ports: ApplyPorts,
@@ -82,26 +92,55 @@ export async function applyBatch(
   entries: readonly LogEntry[],
   bounds: ApplyBounds = APPLY_BOUNDS,
 ): Promise<Applied> {
-  const records = entries.map((entry) => decode(shard, entry));
+  const { stop, ...applied } = await applyUntil(ports, shard, schema, entries, { bounds });
+  if (stop !== undefined) throw stop.error;
+  return applied;
+}
+
+/**
+ * Applies one shard's entries up to the first one that cannot be applied, in log order and beginning
+ * anywhere at or before the first one that is not applied. Larger batches than the bounds become
+ * several manifest versions. Where a batch fails it is halved until the record is found that does, so
+ * that everything before it is applied; nothing behind it ever is.
+ *
+ * @throws StoreError what passes by itself ({@link isPassing}), and whatever is wrong with the manifest
+ *   or what it names; `TIMEOUT` where `stopMs` came first: calling again with the same entries goes on
+ */
+export async function applyUntil(
+  ports: ApplyPorts,
+  shard: ShardId,
+  schema: CollectionSchema,
+  entries: readonly LogEntry[],
+  { bounds = APPLY_BOUNDS, setAside }: ApplyOptions = {},
+): Promise<Applied & Readonly<{ stop?: Stop }>> {
+  const records = entries.map((entry) => readEntry(shard, entry, setAside));
   let { manifest } = await readManifest(ports, shard);
   const applied = { records: 0, rows: 0 };
+  let recordsMax = Number.POSITIVE_INFINITY;
   let repeats = 0;
   while (repeats < REPEATS_MAX) {
     const find = await ports.recordIds.of(ports.objects, manifest);
     const folded = fold(stateOf(manifest), (id) => find(id)?.logTimeMs, records);
-    const batch = cut(folded.records, bounds);
-    if (batch.length === 0) {
+    const batch = cut(folded.records, bounds, recordsMax);
+    const first = batch[0];
+    if (first === undefined) {
       await finish(ports, shard, manifest, records);
-      refuseGap(shard, folded);
-      return { manifest, ...applied };
+      const stop = stopOf(shard, folded);
+      return { manifest, ...applied, ...(stop === undefined ? {} : { stop }) };
     }
-    if (ports.clock.nowMs() >= (ports.stopMs ?? Number.POSITIVE_INFINITY)) {
-      throw new StoreError(
-        'TIMEOUT',
-        `${shardName(shard)}: ${folded.records.length} records are left`,
-      );
+    refuseLate(ports, shard, folded);
+    const committed = await attempt(() => commitBatch(ports, shard, schema, manifest, batch));
+    if (committed.failed) {
+      const { error } = committed;
+      if (batch.length === 1) {
+        await finish(ports, shard, manifest, records);
+        return { manifest, ...applied, stop: { sequence: first.sequence, error } };
+      }
+      // Each failure halves it, so this ends; what fits from here on is found without growing again.
+      recordsMax = Math.floor(batch.length / 2);
+      continue;
     }
-    const rows = await commitBatch(ports, shard, schema, manifest, batch);
+    const { rows } = committed;
     // Somebody else's batch, or a new mark of collect: fold again onto what is there now.
     repeats = rows === undefined ? repeats + 1 : 0;
     if (rows !== undefined) {
@@ -113,13 +152,38 @@ export async function applyBatch(
   throw new StoreError('MANIFEST_CONTENDED', `${shardName(shard)}: ${REPEATS_MAX} batches lost`);
 }
 
-function decode(shard: ShardId, { sequence, data, arrivalMs }: LogEntry): LogRecord {
-  const what = `record ${sequence} of ${shardName(shard)}`;
-  const record = decodeRecord(data, what);
-  if (record.collectionId !== shard.collectionId || record.shard !== shard.shard) {
-    throw new StoreError('DATA_CORRUPT', `${what}: belongs to shard ${shardName(record)}`);
+/**
+ * Whether a failure says nothing about the record: a service that did not answer, is busy or refuses
+ * everybody, a race, the end of our time. The same entries are to be delivered again.
+ */
+export const isPassing = (error: unknown): boolean =>
+  isStoreError(
+    error,
+    'UNCERTAIN',
+    'OVERLOADED',
+    'MANIFEST_CONTENDED',
+    'PLATFORM_REFUSED',
+    'NOT_READY',
+    'TIMEOUT',
+  );
+
+/** No record begins a batch behind `stopMs`. */
+function refuseLate({ clock, stopMs }: ApplyPorts, shard: ShardId, { records }: Folded): void {
+  if (stopMs === undefined || clock.nowMs() < stopMs) return;
+  throw new StoreError('TIMEOUT', `${shardName(shard)}: ${records.length} records are left`);
+}
+
+type Committed =
+  | Readonly<{ failed: false; rows: number | undefined }>
+  | Readonly<{ failed: true; error: unknown }>;
+
+async function attempt(commit: () => Promise<number | undefined>): Promise<Committed> {
+  try {
+    return { failed: false, rows: await commit() };
+  } catch (error) {
+    if (isPassing(error)) throw error;
+    return { failed: true, error };
   }
-  return { record, sequence, arrivalMs };
 }
 
 /** What the fold goes on from. */
@@ -132,10 +196,15 @@ export function stateOf(manifest: Manifest): FoldState {
  * The first records that make one object: within the bounds (one record may exceed them), of one
  * schema version, and with a truncation only at the front, since it empties what lies before it.
  */
-function cut(records: readonly FoldedRecord[], bounds: ApplyBounds): readonly FoldedRecord[] {
+function cut(
+  records: readonly FoldedRecord[],
+  bounds: ApplyBounds,
+  recordsMax: number,
+): readonly FoldedRecord[] {
   let rows = 0;
   let bytes = 0;
   const end = records.findIndex((folded, index) => {
+    if (index >= recordsMax) return true;
     if (index > 0 && (truncates(folded) || changesSchema(folded))) return true;
     if (!isEffectiveWrite(folded)) return false;
     const { body } = folded.record;
@@ -152,12 +221,13 @@ const isEffectiveFence = ({ record, verdict }: FoldedRecord, action: string): bo
 const truncates = (folded: FoldedRecord): boolean => isEffectiveFence(folded, 'truncate');
 const changesSchema = (folded: FoldedRecord): boolean => isEffectiveFence(folded, 'schema');
 
-function refuseGap(shard: ShardId, { gap }: Folded): void {
-  if (gap === undefined) return;
-  throw new StoreError(
-    'LOG_GAP',
-    `${shardName(shard)}: record ${gap.position} follows ${gap.previous || 'nothing'}, the last one seen is ${gap.expected || 'none'}`,
-  );
+function stopOf(shard: ShardId, { stop, gap }: Folded): Stop | undefined {
+  if (stop === undefined) return undefined;
+  const { sequence, refusal } = stop;
+  if (gap === undefined) return { sequence, error: refusal };
+  const { position, previous, expected } = gap;
+  const message = `${shardName(shard)}: record ${position} follows ${previous || 'nothing'}, the last one seen is ${expected || 'none'}`;
+  return { sequence, error: new StoreError('LOG_GAP', message) };
 }
 
 /** Rows that this call committed; undefined where it has to be tried again on a newer manifest. */
@@ -259,7 +329,9 @@ function withinWindow(next: Manifest, atMs: number): Manifest {
     .filter(({ key, logTimeMs }) => logTimeMs < oldestMs && !held.has(key))
     .map(({ key }) => key);
   const shorter = { ...next, idWindow: kept };
-  return canRetire(next, gone.length, atMs) ? retireKeys(shorter, gone, atMs) : shorter;
+  if (!canRetire(next, gone.length, atMs)) return shorter;
+  // Its rows may have left long ago; whoever looks up ids on an older manifest reads it until now.
+  return retireKeys(forgetRetired(shorter, new Set(gone)), gone, atMs);
 }
 
 /** What a crash before the end of an earlier call may have left undone; harmless to repeat. */
@@ -269,7 +341,7 @@ async function finish(
   { applied, fenceNumber }: Manifest,
   records: readonly LogRecord[],
 ): Promise<void> {
-  if (records.some(({ record }) => record.body.kind === 'fence')) {
+  if (records.some(({ record }) => record?.body.kind === 'fence')) {
     try {
       await settleGate(ports.table, shard, fenceNumber);
     } catch (error) {

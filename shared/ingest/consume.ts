@@ -1,26 +1,16 @@
 /**
  * Consuming the log: a batch of one stream shard's entries, applied shard by shard.
  *
- * The checkpoint is only a hint where to go on: it is saved after everything up to it is applied,
- * and what is delivered again behind a crash is recognised by apply (I2). A shard that fails holds
- * the checkpoint at its first entry and hinders no other shard of the batch. While it fails the
- * batch is read again from there, so a shard that stays parked stops its stream shard once a whole
- * batch lies behind it; the writers' admission says so long before the log forgets anything.
+ * The checkpoint is only a hint where to go on: it is saved after everything up to it is applied, or
+ * kept as rows of a parked shard (`parked.ts`), and what is delivered again behind a crash is recognised
+ * by apply (I2). A shard that fails for a reason that passes by itself holds the checkpoint at its first
+ * entry, and the batch is read again from there; it hinders no other shard of the batch.
  */
 import pLimit from 'p-limit';
 import { isStoreError } from '#base/errors.ts';
-import type { Collection } from '#catalog/collection.ts';
 import type { Log, LogEntry, Sequence } from '#ports/log.ts';
 import { parseShardName, type ShardId } from '#wal/shard.ts';
-import { type ApplyPorts, applyBatch } from './apply.ts';
-
-export type EntryPorts = ApplyPorts &
-  Readonly<{
-    /** What the catalog knows of a collection, in whatever state; undefined where it is gone. */
-    collections: Readonly<{
-      getCollection(collectionId: number): Promise<Collection | undefined>;
-    }>;
-  }>;
+import { type EntryPorts, type Taken, takeEntries } from './parked.ts';
 
 export type ConsumePorts = EntryPorts & Readonly<{ log: Log }>;
 
@@ -41,7 +31,9 @@ export type AppliedEntries = Readonly<{
   rows: number;
   /** Entries of collections that no longer exist, or of no shard at all. */
   skipped: number;
-  /** Shards that could not be applied, with the reason. */
+  /** Entries that are rows of a parked shard now. */
+  parked: number;
+  /** Shards that could not be applied for now, with the reason. */
   failed: readonly Readonly<{ shard: string; error: unknown }>[];
   /** Shards that moved, for whoever compacts. */
   touched: readonly ShardId[];
@@ -100,14 +92,17 @@ export async function applyEntries(
   const results = await Promise.all(
     [...groups].map(([name, own]) => limit(() => applyGroup(ports, name, own))),
   );
+  const sum = (of: (result: GroupResult) => number): number =>
+    results.reduce((total, result) => total + of(result), 0);
   const failed = results.flatMap(({ name, failure }) =>
     failure === undefined ? [] : [{ shard: name, error: failure.error }],
   );
   return {
     entries: entries.length,
-    records: results.reduce((sum, { records }) => sum + records, 0),
-    rows: results.reduce((sum, { rows }) => sum + rows, 0),
-    skipped: results.reduce((sum, { skipped }) => sum + skipped, 0),
+    records: sum(({ records }) => records),
+    rows: sum(({ rows }) => rows),
+    skipped: sum(({ skipped }) => skipped),
+    parked: sum(({ parked }) => parked),
     failed,
     touched: results.flatMap(({ shard, records }) =>
       shard === undefined || records === 0 ? [] : [shard],
@@ -126,42 +121,39 @@ function byPartition(entries: readonly LogEntry[]): ReadonlyMap<string, LogEntry
   return groups;
 }
 
-type GroupResult = Readonly<{
-  name: string;
-  shard: ShardId | undefined;
-  records: number;
-  rows: number;
-  skipped: number;
-  failure?: Readonly<{ error: unknown }>;
-}>;
+type GroupResult = Taken &
+  Readonly<{
+    name: string;
+    shard: ShardId | undefined;
+    failure?: Readonly<{ error: unknown }>;
+  }>;
 
 async function applyGroup(
   ports: EntryPorts,
   name: string,
   entries: readonly LogEntry[],
 ): Promise<GroupResult> {
+  const { telemetry } = ports;
   const shard = parseShardName(name);
-  const nothing = { name, shard, records: 0, rows: 0, skipped: 0 };
-  const skip = (): GroupResult => {
-    ports.telemetry.count('apply_skipped_total', entries.length);
-    ports.telemetry.event('warn', 'apply-skipped', { shard: name, records: entries.length });
-    return { ...nothing, skipped: entries.length };
-  };
-  if (shard === undefined) return skip();
+  const nothing = { name, shard, records: 0, rows: 0, parked: 0, skipped: 0 };
   try {
-    const collection = await ports.collections.getCollection(shard.collectionId);
-    // A collection's row outlives its objects: where it is gone, nothing can be applied any more.
-    if (collection === undefined) return skip();
-    try {
-      const { records, rows } = await applyBatch(ports, shard, collection.schema, entries);
-      return { ...nothing, records, rows };
-    } catch (error) {
-      if (isGone(collection, error)) return skip();
-      throw error;
+    const taken =
+      shard === undefined
+        ? { ...nothing, skipped: entries.length }
+        : await takeEntries(ports, shard, entries);
+    if (taken.skipped > 0) {
+      telemetry.count('apply_skipped_total', taken.skipped);
+      telemetry.event('warn', 'apply-skipped', { shard: name, records: taken.skipped });
     }
+    return { name, shard, ...taken };
   } catch (error) {
-    ports.telemetry.count('apply_failures_total');
-    ports.telemetry.event('error', 'apply-failed', {
+    if (isStoreError(error, 'TIMEOUT') && ports.stopMs !== undefined) {
+      // No failure: the rest is delivered again, and what was committed is recognised.
+      telemetry.event('info', 'apply-out-of-time', { shard: name, records: entries.length });
+      return { ...nothing, failure: { error } };
+    }
+    telemetry.count('apply_failures_total');
+    telemetry.event('error', 'apply-failed', {
       shard: name,
       records: entries.length,
       code: isStoreError(error) ? error.code : 'INTERNAL',
@@ -169,17 +161,6 @@ async function applyGroup(
     });
     return { ...nothing, failure: { error } };
   }
-}
-
-/**
- * Whether it does not matter any more that the entries cannot be applied. What is damaged in a
- * collection that is being dropped would else park it for ever: its last fence stands behind. Skipped
- * with the rest, the fence is appended again by the drop that waits for it, and applied alone.
- */
-function isGone({ state }: Collection, error: unknown): boolean {
-  if (state === 'dropped' && isStoreError(error, 'COLLECTION_NOT_FOUND')) return true;
-  const leaving = state === 'dropped' || state === 'dropping';
-  return leaving && isStoreError(error, 'DATA_CORRUPT', 'OBJECT_NOT_FOUND');
 }
 
 /** The last entry before the first one of a shard that failed. */

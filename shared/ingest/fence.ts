@@ -15,6 +15,7 @@ import type { Log, Sequence } from '#ports/log.ts';
 import type { ObjectStore } from '#ports/object-store.ts';
 import type { Table } from '#ports/table.ts';
 import { fenceRecord, type Gate, type Raise, raiseGate, readGate, settleGate } from '#wal/gate.ts';
+import { refuseParked, whyParked } from '#wal/parked.ts';
 import { encodeRecord } from '#wal/record-codec.ts';
 import { type ShardId, shardName } from '#wal/shard.ts';
 import { newestTail } from '#wal/tail.ts';
@@ -54,7 +55,8 @@ const RIVALS_MAX = 8;
  * after a crash or a lost answer, goes on where it stood. A fence of a dropped shard has no effect.
  *
  * @throws StoreError `NOT_READY` where the fence was not seen to be applied within
- *   {@link FENCE_WAIT_MS}: it is under way and will be applied; `COLLECTION_NOT_FOUND`; `UNCERTAIN`
+ *   {@link FENCE_WAIT_MS}: it is under way and will be applied; or where the shard is parked: then it
+ *   was not raised. `COLLECTION_NOT_FOUND`; `UNCERTAIN`
  */
 export async function fenceShard(
   ports: GatePorts & Readonly<{ entropy: Entropy }>,
@@ -63,15 +65,19 @@ export async function fenceShard(
 ): Promise<Gate> {
   const recordId = request.recordId ?? randomRecordId(ports.entropy);
   const raise: Raise = { ...request, recordId };
+  // Behind a record that cannot be applied it would shut the writers out for as long. A drop goes past.
+  const isDrop = request.action === 'drop';
+  if (!isDrop) await refuseParked(ports.table, shard, `fence (${request.action})`);
+  const settled = (): Promise<Gate> => settledGate(ports, shard, FENCE_WAIT_MS, isDrop);
   for (let rival = 1; rival <= RIVALS_MAX; rival++) {
-    await settledGate(ports, shard);
+    await settled();
     try {
       const { gate } = await raiseGate(ports.table, shard, ({ state }) =>
         state === 'dropped' ? undefined : raise,
       );
       if (gate.underWay === undefined) return gate;
       await appendFence(ports, shard, gate);
-      return await settledGate(ports, shard);
+      return await settled();
     } catch (error) {
       // Another fence was raised between our look and our raise: its turn comes first.
       if (!isStoreError(error, 'NOT_READY') || rival === RIVALS_MAX) throw error;
@@ -83,12 +89,14 @@ export async function fenceShard(
 /**
  * The shard's gate with no fence under way: waits for one that is, and sees to it that it comes.
  *
+ * @param isDropping the shard's collection is on its way out, and what is parked holds no fence up
  * @throws StoreError `NOT_READY` after `waitMs`; `COLLECTION_NOT_FOUND`
  */
 export async function settledGate(
   ports: GatePorts,
   shard: ShardId,
   waitMs = FENCE_WAIT_MS,
+  isDropping = false,
 ): Promise<Gate> {
   const { clock, table } = ports;
   const startMs = clock.nowMs();
@@ -100,14 +108,15 @@ export async function settledGate(
     const nowMs = clock.nowMs();
     if (nowMs - startMs >= waitMs) {
       const { action, number } = gate.underWay;
+      const why = (await whyParked(table, shard)) ?? 'try again';
       throw new StoreError(
         'NOT_READY',
-        `shard ${shardName(shard)}: fence ${number} (${action}) is not applied yet; try again`,
+        `shard ${shardName(shard)}: fence ${number} (${action}) is not applied yet; ${why}`,
       );
     }
     if (nowMs - lookedMs >= APPEND_AFTER_MS) {
       lookedMs = nowMs;
-      await ensureFence(ports, shard, gate);
+      await ensureFence(ports, shard, gate, isDropping);
     }
     await clock.sleep(pollMs);
     pollMs = Math.min(pollMs * 2, POLL_MS_MAX);
@@ -117,13 +126,24 @@ export async function settledGate(
 /**
  * Does what is left of the fence under way: settles the gate where the fence is applied (apply died
  * before it could), else appends the fence (whoever raised the gate may have died).
+ *
+ * @throws StoreError `NOT_READY` where the shard is parked: another fence would only wait with the rest,
+ *   and everybody who waits would add to them
  */
-export async function ensureFence(ports: GatePorts, shard: ShardId, gate: Gate): Promise<void> {
+export async function ensureFence(
+  ports: GatePorts,
+  shard: ShardId,
+  gate: Gate,
+  isDropping: boolean,
+): Promise<void> {
   if (gate.underWay === undefined) return;
   const { manifest } = await readManifest(ports, shard);
   if (manifest.fenceNumber >= gate.underWay.number) {
     await settleGate(ports.table, shard, manifest.fenceNumber);
   } else {
+    const { action, number } = gate.underWay;
+    const isPast = isDropping || action === 'drop';
+    if (!isPast) await refuseParked(ports.table, shard, `fence ${number} (${action})`);
     await appendFence(ports, shard, gate);
   }
 }

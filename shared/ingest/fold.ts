@@ -6,6 +6,7 @@
  * again, which is what makes apply exactly-once (I2): what the state covers is skipped, everything
  * else is seen in order, and each record seen advances the applied position whatever its verdict.
  */
+import type { StoreError } from '#base/errors.ts';
 import { type RecordPosition, recordPosition } from '#base/position.ts';
 import type { Sequence } from '#ports/log.ts';
 import type { ShardState, Verdict, WalRecord } from '#wal/record.ts';
@@ -32,10 +33,21 @@ export type FoldState = Readonly<{
 /** Log time of the effective record with this id, if it is remembered. */
 export type Remembered = (recordId: string) => number | undefined;
 
-export type LogRecord = Readonly<{ record: WalRecord; sequence: Sequence; arrivalMs: number }>;
+export type LogRecord = DecodedRecord | UndecodedRecord;
+
+type Delivered = Readonly<{ sequence: Sequence; arrivalMs: number }>;
+type DecodedRecord = Delivered &
+  Readonly<{
+    record: WalRecord;
+    /** An operator's decision: void, whatever it says of itself. Writes only. */
+    setAside?: boolean;
+  }>;
+/** An entry that is no record of this shard, or none that this Sterna can read. */
+type UndecodedRecord = Delivered & Readonly<{ record: undefined; refusal: StoreError }>;
 
 export type FoldedRecord = Readonly<{
   record: WalRecord;
+  sequence: Sequence;
   position: RecordPosition;
   /** The record seen before it in its shard. */
   previous: RecordPosition;
@@ -49,7 +61,9 @@ export type Folded = Readonly<{
   /** The records that the state did not cover, in order. */
   records: readonly FoldedRecord[];
   next: FoldState;
-  /** A forwarded record that does not follow the last one seen; nothing from it on was folded. */
+  /** Nothing from this entry on was folded: a gap, or bytes that are no record. */
+  stop?: Readonly<{ sequence: Sequence; refusal?: StoreError }>;
+  /** A forwarded record that does not follow the last one seen. */
   gap?: Readonly<{ position: RecordPosition; previous: RecordPosition; expected: RecordPosition }>;
 }>;
 
@@ -64,21 +78,28 @@ export function fold(
   const known: Remembered = (recordId) => fresh.get(recordId) ?? remembered(recordId);
   let now = state;
   for (const entry of records) {
+    const { sequence } = entry;
+    if (entry.record === undefined) {
+      // Covered, it was set aside: delivered again it is recognised like any other record.
+      if (recordPosition(now.generation, now.epoch, sequence) <= now.applied) continue;
+      const stop = { sequence, refusal: entry.refusal };
+      return { records: folded, next: now, stop };
+    }
     const { record } = entry;
     const position = record.origin?.position ?? positionOf(now, entry);
     if (position <= now.applied) continue;
     if (record.origin !== undefined && record.origin.previous !== now.applied) {
       const gap = { position, previous: record.origin.previous, expected: now.applied };
-      return { records: folded, next: now, gap };
+      return { records: folded, next: now, stop: { sequence }, gap };
     }
     const logTimeMs = record.origin?.logTimeMs ?? Math.max(now.logTimeMs, entry.arrivalMs);
     const verdict = record.origin?.verdict ?? judge(now, known, entry, logTimeMs);
-    const next = advance(now, record, position, logTimeMs, verdict);
-    folded.push({ record, position, previous: now.applied, logTimeMs, verdict, state: next });
+    const state = advance(now, record, position, logTimeMs, verdict);
+    folded.push({ record, sequence, position, previous: now.applied, logTimeMs, verdict, state });
     if (verdict === 'effective' && record.body.kind === 'write') {
       fresh.set(record.recordId, logTimeMs);
     }
-    now = next;
+    now = state;
   }
   return { records: folded, next: now };
 }
@@ -89,7 +110,7 @@ export function fold(
  * of a log whose sequences may be lower than those already applied, and only its own epoch or
  * generation lifts it above them.
  */
-function positionOf(now: FoldState, entry: LogRecord): RecordPosition {
+function positionOf(now: FoldState, entry: DecodedRecord): RecordPosition {
   const { body, epoch } = entry.record;
   return body.kind === 'fence' && raises(now, entry, body.generation)
     ? recordPosition(body.generation, epoch, entry.sequence)
@@ -100,15 +121,25 @@ function positionOf(now: FoldState, entry: LogRecord): RecordPosition {
  * A fence takes effect once, by its number, and takes neither epoch nor generation back. Nothing
  * takes effect behind a drop.
  */
-const raises = (now: FoldState, { record, arrivalMs }: LogRecord, generation: number): boolean =>
+const raises = (
+  now: FoldState,
+  { record, arrivalMs }: DecodedRecord,
+  generation: number,
+): boolean =>
   arrivalMs <= record.deadlineMs &&
   record.fenceNumber > now.fenceNumber &&
   record.epoch >= now.epoch &&
   generation >= now.generation &&
   now.state !== 'dropped';
 
-function judge(now: FoldState, known: Remembered, entry: LogRecord, logTimeMs: number): Verdict {
+function judge(
+  now: FoldState,
+  known: Remembered,
+  entry: DecodedRecord,
+  logTimeMs: number,
+): Verdict {
   const { record, arrivalMs } = entry;
+  if (entry.setAside === true) return 'void';
   if (arrivalMs > record.deadlineMs) return 'void';
   if (record.body.kind === 'fence') {
     if (raises(now, entry, record.body.generation)) return 'effective';

@@ -8,6 +8,7 @@
 import { isStoreError, StoreError } from '#base/errors.ts';
 import { type Head, readManifest } from '#manifest/head.ts';
 import { readArchive } from '#segment/archive.ts';
+import { whyParked } from '#wal/parked.ts';
 import { holdsLease } from './check.ts';
 import { DEADLINE_MS, SKEW_MS } from './deadline.ts';
 import { ID_WINDOW_MS } from './fold.ts';
@@ -43,9 +44,11 @@ export async function awaitOutcome(ports: WritePorts, sent: SentRecord): Promise
     await clock.sleep(pollMs);
     pollMs = Math.min(pollMs * 2, POLL_MS_MAX);
   }
+  // The hint is worth a look, not another error.
+  const why = await whyParked(ports.table, sent.shard).catch(() => undefined);
   throw new StoreError(
     'WRITE_UNCERTAIN',
-    'the write was sent to the log and its fate is not known yet; read to find out, or repeat it under the same RequestId',
+    `the write was sent to the log and its fate is not known yet; read to find out, or repeat it under the same RequestId${why === undefined ? '' : ` (${why})`}`,
     { cause },
   );
 }

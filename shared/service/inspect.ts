@@ -5,9 +5,12 @@
  */
 import * as z from 'zod';
 import { CollectionName, DatabaseName } from '#api/names.ts';
+import { isStoreError } from '#base/errors.ts';
 import type { JsonOut } from '#base/json.ts';
 import type { Collection } from '#catalog/collection.ts';
-import type { SegmentSnapshot } from '#query/coverage.ts';
+import type { Table } from '#ports/table.ts';
+import type { SegmentSnapshot, ShardSnapshot } from '#query/coverage.ts';
+import { whyParked } from '#wal/parked.ts';
 import type { EngineParts } from './engine.ts';
 import { databaseOf, type Routes, readRoute } from './route.ts';
 
@@ -34,18 +37,31 @@ export const inspectRoutes = (engine: EngineParts): Routes => ({
 });
 
 async function inspectCollection(
-  { reader }: EngineParts,
+  { reader, ports }: EngineParts,
   collection: Collection,
   deadlineMs: number,
 ): Promise<JsonOut> {
-  const shards = await reader.snapshotView(collection, deadlineMs);
-  return {
+  const parked = await parkedShards(ports.table, collection);
+  const facts = {
     collectionName: collection.collectionName,
     collectionID: collection.collectionId,
     loaded: collection.loaded,
     schemaVersion: collection.schema.version,
+  };
+  let shards: readonly ShardSnapshot[];
+  try {
+    shards = await reader.snapshotView(collection, deadlineMs);
+  } catch (error) {
+    // A damaged payload fails every read, and why is what an operator looks for.
+    if (parked.size === 0 || !isStoreError(error)) throw error;
+    const unread = [...parked].map(([shard, why]) => ({ shard, parked: why }));
+    return { ...facts, unreadable: error.message, shards: unread };
+  }
+  return {
+    ...facts,
     shards: shards.map(({ sums, tail, segments, ...facts }) => ({
       ...facts,
+      ...(parked.has(facts.shard) ? { parked: parked.get(facts.shard) } : {}),
       sumIn: sums.in,
       sumHeld: sums.held,
       sumOut: sums.out,
@@ -58,6 +74,20 @@ async function inspectCollection(
       })),
     })),
   };
+}
+
+/** Why each parked shard is; at most 16 gets. */
+async function parkedShards(
+  table: Table,
+  { collectionId, shards }: Collection,
+): Promise<ReadonlyMap<number, string>> {
+  const found = await Promise.all(
+    Array.from({ length: shards }, async (_, shard) => {
+      const why = await whyParked(table, { collectionId, shard });
+      return why === undefined ? [] : [[shard, why] as const];
+    }),
+  );
+  return new Map(found.flat());
 }
 
 const graphSentence = (graph: SegmentSnapshot['graphs'][number]): string =>

@@ -4,6 +4,7 @@ import { ORIGIN, type RecordPosition } from '#base/position.ts';
 import type { Collection } from '#catalog/collection.ts';
 import { readManifest } from '#manifest/head.ts';
 import { newestOf, type Observation, observeShard } from '#query/freshness.ts';
+import { refuseParked } from '#wal/parked.ts';
 import type { EngineParts } from './engine.ts';
 
 const POLL_MS_FIRST = 5;
@@ -34,7 +35,8 @@ export async function rowsWritten(engine: Ports, collection: Collection): Promis
 /**
  * Resolves when everything acknowledged before the call is in manifests.
  *
- * @throws StoreError `TIMEOUT` at the deadline: apply goes on by itself
+ * @throws StoreError `TIMEOUT` at the deadline: apply goes on by itself; `NOT_READY` with the cause where
+ *   a shard is parked
  */
 export async function flushCollection(
   engine: Ports,
@@ -60,6 +62,7 @@ async function awaitApplied(
   for (;;) {
     const { manifest } = await readManifest(ports, shard);
     if (manifest.applied >= position) return;
+    await refuseParked(ports.table, shard, 'flush');
     if (ports.clock.nowMs() >= deadlineMs) {
       throw new StoreError('TIMEOUT', `flush: shard ${shard.shard} is not applied yet, try again`);
     }

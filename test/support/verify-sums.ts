@@ -34,7 +34,8 @@ export async function verifySumsOf({ objects, table, global }: SumPorts): Promis
   const world = { clock: openClock(), entropy: systemEntropy };
   const catalog = openCatalog({ global, table, objects, ...world });
   let shards = 0;
-  for (const collection of await catalog.allCollections()) {
+  // A half-made collection may lack shards.
+  for (const collection of await catalog.allCollections(['open', 'dropping'])) {
     for (let shard = 0; shard < collection.shards; shard++) {
       const id = { collectionId: collection.collectionId, shard };
       const { manifest } = await readManifest({ objects, table }, id);

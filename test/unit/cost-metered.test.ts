@@ -170,7 +170,7 @@ describe('apply', () => {
     const { objectSteps, readUnits, ...counts } = await shop.apply();
     expect(counts).toEqual({ ...counts, ...omit(expected, 'objectSteps', 'readUnits') });
     expect(readUnits).toBe(
-      isInline(rows, dim) ? 3 + Math.ceil(11 * applyMoreOf(rows, dim).readUnits) : 4,
+      isInline(rows, dim) ? 4 + Math.ceil(11 * applyMoreOf(rows, dim).readUnits) : 5,
     );
     // Payloads are fetched a few at a time.
     expect(objectSteps).toBe(isInline(rows, dim) ? 1 : 3);

@@ -48,6 +48,7 @@ export const newCounts = (): ClientCounts => ({
 
 const ATTEMPTS_MAX = 40;
 const PAUSE_MS = 100;
+const REASON_CHARS = 400;
 const BATCH_MAX = 12;
 /** The most that a query may return. */
 const LIMIT = 16_384;
@@ -71,7 +72,7 @@ export async function ask(
     if (reply['code'] === 0) return reply;
     const said = `${verb}: ${response.status} ${reply['code'] ?? ''} ${reply['message'] ?? ''}`;
     // Numbers differ each time.
-    count(reasons, said.replaceAll(/\d{4,}/g, '#').slice(0, 160));
+    count(reasons, said.replaceAll(/\d{4,}/g, '#').slice(0, REASON_CHARS));
     return typeof reply['code'] === 'number' ? reply : undefined;
   } catch (error) {
     count(reasons, `${verb}: ${String(error)}`);

@@ -13,13 +13,19 @@ import { shardOf } from '#schema/hash.ts';
 export type Content = number | undefined;
 export type Row = Readonly<{ id: number; stamp: number; text: string; vector: readonly number[] }>;
 
-type Open = Readonly<{ content: Content; part: string }>;
-type Known = { acked: Content; open: Open[] };
+type Open = Readonly<{ content: Content }>;
+/** `parts`: those of its open writes, also where a read has shown their effect. */
+type Known = { acked: Content; open: Open[]; parts: Part[] };
 /**
  * One batch's keys in one shard, those whose content it would change. `pure` while nothing else was
  * written to any of them.
  */
-type Part = { readonly told: readonly number[]; readonly content: Content; pure: boolean };
+type Part = {
+  readonly name: string;
+  readonly told: readonly number[];
+  readonly content: Content;
+  pure: boolean;
+};
 
 export class Oracle {
   readonly counts = { acknowledged: 0, refused: 0, unknown: 0, parts: 0 };
@@ -30,7 +36,7 @@ export class Oracle {
   readonly findings: string[] = [];
   readonly #shards: number;
   readonly #keys = new Map<number, Known>();
-  readonly #parts = new Map<string, Part>();
+  #parts: Part[] = [];
 
   constructor(shards: number) {
     this.#shards = shards;
@@ -51,16 +57,17 @@ export class Oracle {
 
   unknown(ids: readonly number[], content: Content, batch: number): void {
     this.counts.unknown += 1;
-    const parts = Map.groupBy(ids, (id) => `${batch}/${shardOf(BigInt(id), this.#shards)}`);
-    for (const [part, own] of parts) {
+    for (const [name, own] of Map.groupBy(ids, (id) => shardOf(BigInt(id), this.#shards))) {
       const isPure = own.every((id) => this.#known(id).open.length === 0);
       const told = own.filter((id) => this.#known(id).acked !== content);
+      const part = { name: `${batch}/${name}`, told, content, pure: isPure };
       for (const id of own) {
         const known = this.#known(id);
         this.#mix(known);
-        known.open.push({ content, part });
+        known.open.push({ content });
+        known.parts.push(part);
       }
-      this.#parts.set(part, { told, content, pure: isPure });
+      this.#parts.push(part);
     }
   }
 
@@ -81,13 +88,13 @@ export class Oracle {
   /** All rows, when nothing is under way any more: what is there stays. */
   settle(found: readonly Row[]): void {
     const stamps = new Map(found.map(({ id, stamp }) => [id, stamp]));
-    for (const [part, { told, content, pure }] of this.#parts) {
+    for (const { name, told, content, pure } of this.#parts) {
       if (!pure || told.length === 0) continue;
       this.counts.parts += 1;
       const effects = new Set(told.map((id) => stamps.get(id) === content));
       if (effects.size > 1) {
         const found = told.map((id) => `${id}: ${stamps.get(id)}, was ${this.#known(id).acked}`);
-        this.#torn(`part ${part} of content ${content} took effect in part: ${found.join('; ')}`);
+        this.#torn(`part ${name} of content ${content} took effect in part: ${found.join('; ')}`);
       }
     }
     this.seen([...this.#keys.keys()], found);
@@ -97,8 +104,9 @@ export class Oracle {
     for (const [id, known] of this.#keys) {
       known.acked = stamps.get(id);
       known.open = [];
+      known.parts = [];
     }
-    this.#parts.clear();
+    this.#parts = [];
   }
 
   #see(id: number, stamp: Content): void {
@@ -124,11 +132,10 @@ export class Oracle {
     this.#torn(`key ${row.id}: the row of stamp ${row.stamp} is not as it was written`);
   }
 
-  #mix({ open }: Known): void {
-    for (const { part } of open) {
-      const known = this.#parts.get(part);
-      if (known !== undefined) known.pure = false;
-    }
+  /** Something else is written to the key: it tells no more of what was open before. */
+  #mix(known: Known): void {
+    for (const part of known.parts) part.pure = false;
+    known.parts = [];
   }
 
   #torn(what: string): void {
@@ -141,7 +148,7 @@ export class Oracle {
   }
 
   #known(id: number): Known {
-    const known = this.#keys.get(id) ?? { acked: undefined, open: [] };
+    const known = this.#keys.get(id) ?? { acked: undefined, open: [], parts: [] };
     this.#keys.set(id, known);
     return known;
   }

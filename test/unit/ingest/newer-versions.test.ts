@@ -5,9 +5,9 @@
  */
 import { describe, expect, test } from 'vitest';
 import { crc32 } from '#base/bytes.ts';
-import { isStoreError } from '#base/errors.ts';
 import { acceptRows } from '#ingest/accept.ts';
 import { consumeOnce } from '#ingest/consume.ts';
+import { replayShard } from '#ingest/parked-replay.ts';
 import { mergeShard } from '#maintain/compact.ts';
 import { COMPACT_POLICY } from '#maintain/pick.ts';
 import { headKey } from '#manifest/head.ts';
@@ -15,8 +15,9 @@ import type { Log } from '#ports/log.ts';
 import type { RowKey } from '#ports/table.ts';
 import type { AwsEngine } from '#runtime/aws.ts';
 import { applyStream } from '#runtime/stream.ts';
+import { readParked } from '#wal/parked.ts';
+import { encodeParkedEntry, readParkedEntries, sortableSequence } from '#wal/parked-entries.ts';
 import {
-  applyAll,
   liveValues,
   manifestOf,
   openWorld,
@@ -28,6 +29,7 @@ import {
   type World,
 } from './world.ts';
 
+const SHARD = { collectionId: 7, shard: 0 };
 const VERSION_AT = 4;
 const CRC_BYTES = 4;
 
@@ -71,30 +73,38 @@ async function withNewerRecord() {
   }
   const entries = await world.disk.log.read(STREAM, { limit: 100 });
   const held = entries.filter(({ partition }) => partition === 'c7-0');
-  const [first, second] = held;
-  if (first === undefined || second === undefined) throw new Error('too few records');
+  const second = held[1];
+  if (second === undefined) throw new Error('too few records');
   const old = start(world, {
     ...world.disk,
     log: logWithNewer(world.disk.log, new Set([second.sequence])),
   });
-  return { world, old, entries, first, held };
+  return { world, old, held, second };
 }
 
 describe('an old apply that meets a newer record', () => {
-  test('holds its shard and no other, however often it comes, and the new one applies it once', async () => {
-    const { world, old } = await withNewerRecord();
+  test('parks its shard and no other, however often it comes, and the new one applies it once', async () => {
+    const { world, old, second } = await withNewerRecord();
     for (let delivery = 0; delivery < 3; delivery++) {
-      const { failed, skipped } = await consumeOnce(old, STREAM, 'apply');
-      expect(failed.map(({ shard }) => shard)).toEqual(['c7-0']);
-      expect(failed.every(({ error }) => isStoreError(error, 'FORMAT_TOO_NEW'))).toBe(true);
-      expect(skipped).toBe(0);
+      const { failed, skipped, parked } = await consumeOnce(old, STREAM, `apply-${delivery}`);
+      expect({ failed, skipped }).toEqual({ failed: [], skipped: 0 });
+      expect(parked > 0).toBe(delivery === 0);
+      expect((await replayShard(old, SHARD)).parked).toMatchObject({ code: 'FORMAT_TOO_NEW' });
     }
     const before = await manifestOf(world, 0);
     expect((await manifestOf(world, 1)).rowsApplied).toBeGreaterThan(0);
     // Acknowledged rows are read from the tail meanwhile.
     expect(await liveValues(world)).toHaveLength(32);
 
-    await applyAll(start(world));
+    // The new one can read what the log held.
+    await world.disk.table.put(
+      { partition: 'c7-0', sort: `park/${sortableSequence(second.sequence)}` },
+      encodeParkedEntry({
+        arrivalMs: second.arrivalMs,
+        data: { at: 'inline', bytes: second.data },
+      }),
+    );
+    expect((await replayShard(start(world), SHARD)).parked).toBeUndefined();
     const rows =
       (await manifestOf(world, 0)).rowsApplied + (await manifestOf(world, 1)).rowsApplied;
     expect(rows).toBe(32);
@@ -103,8 +113,8 @@ describe('an old apply that meets a newer record', () => {
     await verifySums(world);
   });
 
-  test('names it to the event source, which delivers from there again', async () => {
-    const { old, entries, held } = await withNewerRecord();
+  test('keeps it, so that the event source goes on', async () => {
+    const { world, old, held } = await withNewerRecord();
     const delivered = await old.log.read(STREAM, { limit: 100 });
     // The parts of an engine that this door asks for.
     const engine = {
@@ -122,12 +132,11 @@ describe('an old apply that meets a newer record', () => {
         },
       })),
     });
-    const from = entries.findIndex(
-      ({ sequence }) => sequence === batchItemFailures[0]?.itemIdentifier,
+    expect(batchItemFailures).toEqual([]);
+    const kept = await readParkedEntries(world.disk, SHARD, '9'.repeat(20), 1000);
+    expect(kept.map(({ sequence }) => sequence)).toEqual(
+      held.slice(1).map(({ sequence }) => sequence),
     );
-    const again = entries.slice(from).map(({ sequence }) => sequence);
-    expect(batchItemFailures).toHaveLength(1);
-    expect(again).toEqual(expect.arrayContaining(held.slice(1).map(({ sequence }) => sequence)));
   });
 });
 
@@ -139,20 +148,17 @@ describe('a row that a newer Sterna wrote is refused and stays as it is', () => 
     await world.disk.table.put(key, newer);
     return newer;
   }
-  const HEAD = headKey({ collectionId: 7, shard: 0 });
+  const HEAD = headKey(SHARD);
 
   test('a head: by apply, by merging, by reads', async () => {
     const world = await openWorld();
     const ports = start(world);
     await insert(ports, world, 1);
     const newer = await replaced(world, HEAD);
-    const { failed, through } = await consumeOnce(start(world), STREAM, 'apply').then(
-      (consumed) => ({ failed: consumed.failed, through: consumed.checkpoint }),
-    );
-    expect(isStoreError(failed[0]?.error, 'FORMAT_TOO_NEW')).toBe(true);
-    expect(through).toBeUndefined();
-    const shard = { collectionId: 7, shard: 0 };
-    const merging = mergeShard(ports, world.collection, shard, COMPACT_POLICY);
+    expect(await consumeOnce(start(world), STREAM, 'apply')).toMatchObject({ parked: 1 });
+    const { parked } = await readParked(world.disk.table, SHARD);
+    expect(parked).toMatchObject({ isParked: true, code: 'FORMAT_TOO_NEW', sequence: undefined });
+    const merging = mergeShard(ports, world.collection, SHARD, COMPACT_POLICY);
     await expect(merging).rejects.toMatchObject({ code: 'FORMAT_TOO_NEW' });
     await expect(liveValues(world)).rejects.toMatchObject({ code: 'FORMAT_TOO_NEW' });
     expect((await world.disk.table.get(HEAD))?.value).toEqual(newer);

@@ -467,10 +467,9 @@ describe('resharding', () => {
   });
 
   test('while it runs, with crashes, keeps the order of every key', async () => {
-    const { seen, source, put, stream } = await open(
-      (_, nth) => (nth % 4 === 0 ? killed : done),
-      { mapping: { ParallelizationFactor: 2, BatchSize: 3 } },
-    );
+    const { seen, source, put, stream } = await open((_, nth) => (nth % 4 === 0 ? killed : done), {
+      mapping: { ParallelizationFactor: 2, BatchSize: 3 },
+    });
     const keys = ['a', 'b', 'c', 'd'];
     const write = async (from: number) => {
       for (let round = from; round < from + 5; round++) {

@@ -60,6 +60,15 @@ test('a batch takes effect wholly within a shard, and each shard by itself', () 
   expect(verdict(oracle)).toEqual({ ...none, torn: 1 });
 });
 
+test('a key that was written again, after a read had shown its batch, tells nothing of the batch', () => {
+  const oracle = new Oracle(1);
+  oracle.unknown([1, 2], 7, 7);
+  oracle.seen([1, 2], [row(1, 7), row(2, 7)]);
+  oracle.acknowledged([2], 9);
+  oracle.settle([row(1, 7), row(2, 9)]);
+  expect(verdict(oracle)).toEqual(none);
+});
+
 test('a row that nobody wrote, of two writes, or there twice is torn', () => {
   const oracle = new Oracle(1);
   oracle.acknowledged([1], 10);
