@@ -49,15 +49,23 @@ const EXPECTED: Readonly<Record<FunctionName, Expected>> = {
     parts: [...DOOR, 'shared/backup', 'shared/maintain'],
     clients: ['secrets'],
     externals: [ADDON],
-    kibMax: 1610,
+    kibMax: 1750,
   },
   apply: { parts: EVERY, clients: [], externals: [], kibMax: 1370 },
   compact: {
     parts: [...EVERY, 'shared/maintain'],
     clients: [],
     externals: [ADDON],
-    kibMax: 1405,
+    kibMax: 1440,
   },
+  // Finishing a drop that broke off is the control plane's.
+  collect: {
+    parts: [...EVERY, 'shared/maintain', 'shared/service'],
+    clients: [],
+    externals: [],
+    kibMax: 1340,
+  },
+  scrub: { parts: [...EVERY, 'shared/maintain'], clients: [], externals: [], kibMax: 1390 },
 };
 
 const bundles = new Map<FunctionName, Bundle>();

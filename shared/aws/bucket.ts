@@ -31,10 +31,14 @@ export const addressOf = (bucket: Bucket, key: string) => ({
 export const copySource = (bucket: Bucket, key: string): string =>
   `${bucket.name}/${bucket.prefix}${key}`;
 
-export const nameObject = (bucket: Bucket, key: string): string =>
-  `object ${key} in ${nameBucket(bucket)}`;
+/**
+ * How messages name an object: by its key alone. The bucket's name holds the number of the account, and
+ * messages reach clients; whoever reads the log knows which bucket its function has.
+ */
+export const nameObject = (key: string): string => `object ${key}`;
 
-export const nameBucket = (bucket: Bucket): string => `s3://${bucket.name}/${bucket.prefix}`;
+/** Whose name is no matter: a listing, or many of them. */
+export const OBJECTS = 'objects';
 
 /** Runs a call; its failure comes out as a StoreError that names the action and the resource. */
 export async function ask<T>(action: string, resource: string, run: () => Promise<T>): Promise<T> {

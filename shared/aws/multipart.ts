@@ -95,7 +95,7 @@ async function uploadInParts(
   whole: Whole,
   sendPart: SendPart,
 ): Promise<void> {
-  const name = nameObject(bucket, key);
+  const name = nameObject(key);
   const created = await ask('CreateMultipartUpload', name, () =>
     bucket.client.send(
       new CreateMultipartUploadCommand({

@@ -21,8 +21,8 @@ import {
   type Bucket,
   copySource,
   encryptionWith,
-  nameBucket,
   nameObject,
+  OBJECTS,
 } from './bucket.ts';
 import { failureOf, toStoreError } from './errors.ts';
 import { copyInParts, PART_BYTES_MIN, putInParts } from './multipart.ts';
@@ -102,7 +102,7 @@ class S3ObjectStore implements ObjectStore {
     if (bytes.length > this.#multipartBytes) {
       return putInParts(bucket, key, bytes, this.#multipartBytes);
     }
-    await ask('PutObject', nameObject(bucket, key), () =>
+    await ask('PutObject', nameObject(key), () =>
       bucket.client.send(
         new PutObjectCommand({
           ...addressOf(bucket, key),
@@ -118,7 +118,7 @@ class S3ObjectStore implements ObjectStore {
   async get(key: string, range?: ByteRange): Promise<Uint8Array> {
     checkObjectKey(key);
     if (range !== undefined) checkByteRange(range);
-    const name = nameObject(this.#bucket, key);
+    const name = nameObject(key);
     for (let attempt = 1; ; attempt++) {
       try {
         return await this.#read(name, key, range);
@@ -150,7 +150,7 @@ class S3ObjectStore implements ObjectStore {
   async #look(key: string): Promise<{ info: ObjectInfo; etag: string | undefined } | undefined> {
     const bucket = this.#bucket;
     try {
-      const answer = await ask('HeadObject', nameObject(bucket, key), () =>
+      const answer = await ask('HeadObject', nameObject(key), () =>
         bucket.client.send(new HeadObjectCommand(addressOf(bucket, key))),
       );
       const info = infoOf(key, answer.ContentLength, answer.LastModified);
@@ -170,7 +170,7 @@ class S3ObjectStore implements ObjectStore {
     const infos: ObjectInfo[] = [];
     let next: { ContinuationToken?: string } = {};
     for (let pages = 0; pages < PAGES_MAX; pages++) {
-      const page = await ask('ListObjectsV2', nameBucket(bucket), () =>
+      const page = await ask('ListObjectsV2', OBJECTS, () =>
         bucket.client.send(
           new ListObjectsV2Command({
             Bucket: bucket.name,
@@ -189,7 +189,7 @@ class S3ObjectStore implements ObjectStore {
       if (infos.length >= limit || page.NextContinuationToken === undefined) return infos;
       next = { ContinuationToken: page.NextContinuationToken };
     }
-    const message = `${nameBucket(bucket)} gave ${infos.length} of ${limit} keys in ${PAGES_MAX} pages`;
+    const message = `the bucket gave ${infos.length} of ${limit} keys in ${PAGES_MAX} pages`;
     throw new StoreError('UNCERTAIN', `${message}: too much in it is not Sterna's`);
   }
 
@@ -202,7 +202,7 @@ class S3ObjectStore implements ObjectStore {
 
   async #deleteBatch(keys: readonly string[]): Promise<void> {
     const bucket = this.#bucket;
-    const resource = `${keys.length} objects in ${nameBucket(bucket)}`;
+    const resource = `${keys.length} ${OBJECTS}`;
     const answer = await ask('DeleteObjects', resource, () =>
       bucket.client.send(
         new DeleteObjectsCommand({
@@ -214,7 +214,7 @@ class S3ObjectStore implements ObjectStore {
     const failed = (answer.Errors ?? []).filter(({ Code }) => Code !== 'NoSuchKey');
     const [first] = failed;
     if (first === undefined) return;
-    const name = nameObject(bucket, (first.Key ?? '').slice(bucket.prefix.length));
+    const name = nameObject((first.Key ?? '').slice(bucket.prefix.length));
     const others = failed.length === 1 ? '' : ` and ${failed.length - 1} others`;
     throw toStoreError(
       { name: first.Code ?? 'InternalError', message: first.Message },
@@ -228,7 +228,7 @@ class S3ObjectStore implements ObjectStore {
     const bucket = this.#bucket;
     const source = await this.#look(from);
     if (source === undefined) {
-      throw new StoreError('OBJECT_NOT_FOUND', `there is no ${nameObject(bucket, from)}`);
+      throw new StoreError('OBJECT_NOT_FOUND', `there is no ${nameObject(from)}`);
     }
     // S3 refuses to copy an object onto itself.
     if (from === to) return;
@@ -236,7 +236,7 @@ class S3ObjectStore implements ObjectStore {
     if (sizeBytes > this.#copyBytes) {
       return copyInParts(bucket, { key: from, sizeBytes, etag: source.etag }, to, this.#copyBytes);
     }
-    await ask('CopyObject', nameObject(bucket, from), () =>
+    await ask('CopyObject', nameObject(from), () =>
       bucket.client.send(
         new CopyObjectCommand({
           ...addressOf(bucket, to),

@@ -7,11 +7,17 @@ import type { Facts, Labels, MetricName, Telemetry } from '#ports/telemetry.ts';
  * `service`: which function speaks; a field of each event and a dimension of each metric.
  * `namespace`: CloudWatch's name for the metrics of one deployment. `level`: the least serious event
  * that is written, default `info`; `silent` for none.
+ *
+ * CloudWatch bills every metric by the month, and every combination of its dimensions is one. So
+ * `dimensions` names the labels that become dimensions, default all: over the others counters are
+ * summed. `withheld` names metrics that are not published at all.
  */
 export type PowertoolsTelemetryOptions = Readonly<{
   service: string;
   namespace: string;
   level?: 'debug' | 'info' | 'warn' | 'error' | 'silent';
+  dimensions?: readonly string[];
+  withheld?: readonly MetricName[];
 }>;
 
 export type PowertoolsTelemetry = Telemetry &
@@ -48,7 +54,8 @@ const LABEL_CHARACTERS_MAX = 250;
 const FACT_CHARACTERS_MAX = 4_000;
 
 export function openPowertoolsTelemetry(options: PowertoolsTelemetryOptions): PowertoolsTelemetry {
-  const { service, namespace, level = 'info' } = options;
+  const { service, namespace, level = 'info', dimensions } = options;
+  const withheld = new Set(options.withheld);
   const logger = new Logger({ serviceName: service, logLevel: LEVELS[level] });
   const metrics = new Metrics({ serviceName: service, namespace });
   const kinds = new Map<string, Kind>();
@@ -56,7 +63,7 @@ export function openPowertoolsTelemetry(options: PowertoolsTelemetryOptions): Po
   const lines = new Map<string, Line>();
 
   const lineOf = (given: Labels): Line => {
-    let labels = plainLabels(given);
+    let labels = plainLabels(given, dimensions);
     let key = JSON.stringify(labels);
     if (!labelings.has(key) && labelings.size >= LABELINGS_MAX) {
       labels = Object.fromEntries(Object.keys(labels).map((name) => [name, 'other']));
@@ -75,7 +82,7 @@ export function openPowertoolsTelemetry(options: PowertoolsTelemetryOptions): Po
   };
 
   const record = (kind: Kind, given: MetricName, value: number, labels: Labels = {}) => {
-    if (!Number.isFinite(value)) return;
+    if (!Number.isFinite(value) || withheld.has(given)) return;
     const name = plainName(given);
     // A metric has one kind for life. To use it otherwise is a mistake in the engine that must not
     // stop the work which is being measured.
@@ -141,8 +148,10 @@ function plainName(name: string): string {
 }
 
 /** CloudWatch takes no empty value, nor one outside printable ASCII. */
-function plainLabels(labels: Labels): Labels {
-  const entries = Object.entries(labels).slice(0, LABELS_MAX);
+function plainLabels(labels: Labels, dimensions: readonly string[] | undefined): Labels {
+  const entries = Object.entries(labels)
+    .filter(([name]) => dimensions?.includes(name) ?? true)
+    .slice(0, LABELS_MAX);
   const plain = entries.map(([name, value]): [string, string] => {
     const printable = value.replace(/[^\x20-\x7e]/g, '?').slice(0, LABEL_CHARACTERS_MAX);
     return [plainName(name), printable.trim() === '' ? 'none' : printable];

@@ -41,8 +41,13 @@ export class Bill {
     return this.lines.reduce((sum, { dollars }) => sum + dollars, 0);
   }
 
+  /** What has the same purpose and price is one line. */
   add(service: string, purpose: string, quantity: number, price: PriceName): void {
-    if (quantity > 0) this.lines.push(lineOf(service, purpose, quantity, price));
+    if (quantity <= 0) return;
+    const same = this.lines.findIndex((line) => line.purpose === purpose && line.price === price);
+    const before = this.lines[same];
+    if (before === undefined) this.lines.push(lineOf(service, purpose, quantity, price));
+    else this.lines[same] = lineOf(service, purpose, before.quantity + quantity, price);
   }
 
   /** `count` invocations of `ms` each. */

@@ -188,10 +188,32 @@ export const ACTS = {
   }),
   /** Once a minute, user and environment. */
   verifyPassword: requests({ globalReadUnits: 1, tableSteps: 1 }),
-  /** A run of the schedule where there is no collection. */
-  idleRun: requests({ globalReadUnits: 1, tableSteps: 1 }),
-  /** What an idle shard adds to a run: three heads, and four listings for what is to be deleted. */
-  idleShard: requests({ s3Writes: 4, readUnits: 3, tableSteps: 3, objectSteps: 4 }),
+  /** A run of the schedule where there is no collection: the catalog, and the list of parked shards. */
+  compactRun: requests({ readUnits: 1, globalReadUnits: 1, tableSteps: 2 }),
+  /** What an idle shard adds to it: two looks at its head. */
+  compactShard: requests({ readUnits: 2, tableSteps: 2 }),
+  /** Collections in two states, pins, and a listing of what snapshots left. */
+  collectRun: requests({
+    s3Writes: 1,
+    readUnits: 2,
+    globalReadUnits: 2,
+    tableSteps: 4,
+    objectSteps: 1,
+  }),
+  /** Head, and when to look around again. */
+  collectShard: requests({ readUnits: 2, tableSteps: 2 }),
+  /** ... which is at once where the shard has changed: four listings. */
+  collectLook: requests({
+    s3Writes: 4,
+    readUnits: 3,
+    writeUnits: 1,
+    tableSteps: 4,
+    objectSteps: 4,
+  }),
+  /** The catalog, and when pins were read. */
+  scrubRun: requests({ readUnits: 1, globalReadUnits: 1, tableSteps: 2 }),
+  /** When it was read. */
+  scrubShard: requests({ readUnits: 1, tableSteps: 1 }),
 } as const satisfies Record<string, Requests>;
 
 export type ActName = keyof typeof ACTS;
@@ -200,8 +222,8 @@ export type ActName = keyof typeof ACTS;
 export const TEXT_BYTES_PER_COMPONENT = 20;
 /** The reply to a search for ten rows, keys and distances. */
 export const SEARCH_REPLY_BYTES = 387;
-/** Two lines of embedded metrics, which is all that an ordinary request writes at level `info`. */
-export const METRICS_LOG_BYTES = 544;
+/** The line of embedded metrics, which is all that an ordinary request writes at level `info`. */
+export const METRICS_LOG_BYTES = 261;
 /** START, END and REPORT of an invocation, as Lambda writes them. */
 export const INVOCATION_LOG_BYTES = 264;
 /** A line of the HTTP API's access log. */

@@ -28,6 +28,10 @@ import {
   MEASURED,
   memoryFor,
   PIECE_BYTES,
+  SCRUB_HOURS,
+  SCRUB_PIECE_BYTES,
+  START_MS,
+  scrubMs,
   searchMs,
   segmentsOf,
   storedBytes,
@@ -96,10 +100,12 @@ const BELIEVED_SECONDS = 10;
 const SHARD_TABLE_BYTES = 16 * 1024;
 /** Kinesis asks KMS for a data key about every five minutes for each role that uses the stream. */
 const KMS_MINUTES = 5;
+/** Assumed: as long Lambda keeps an environment that is used each minute. */
+const ENVIRONMENT_HOURS = 2;
 const STREAM_ROLES = 2;
-/** Custom metrics of a path, and of apply and compact together (`http_requests_total` and others). */
-const METRICS_PER_PATH = 2;
-const METRICS_OF_APPLY = 3;
+/** Custom metrics of a door that answers (`http_request_duration_ms`), and of apply and compact together. */
+const METRICS_OF_DOOR = 1;
+const METRICS_OF_APPLY = 2;
 
 /** @throws StoreError `TOO_LARGE` for a write that Lambda does not take */
 export function costOf(workload: Workload): Month {
@@ -154,21 +160,25 @@ function chargeStanding(bill: Bill, workload: Workload, where: string): void {
 
 const shardsOf = ({ collections, shards }: Workload): number => collections * shards;
 
-/** A run of the schedule each minute, also where there is nothing to do. */
+/** The runs of the schedules, also where there is nothing to do. */
 function chargeIdle(bill: Bill, workload: Workload, where: string): void {
-  const runs = HOURS * DEPLOYMENT.compactRuns;
-  const each = addRequests(ACTS.idleRun, ACTS.idleShard, shardsOf(workload));
-  const { compact } = DEPLOYMENT.memoryMb;
   const purpose = `looking for work${where}`;
-  bill.invoke(
-    purpose,
-    runs,
-    waitingMs(each, workload.waits),
-    compact,
-    DEPLOYMENT.scratchMb.compact,
-  );
-  bill.ask(purpose, runs, each);
-  bill.log(purpose, runs, INVOCATION_LOG_BYTES);
+  const charge = (name: keyof typeof DEPLOYMENT.runs, run: Requests, shard: Requests): void => {
+    const runs = HOURS * DEPLOYMENT.runs[name];
+    const each = addRequests(run, shard, shardsOf(workload));
+    const scratchMb = name === 'compact' ? DEPLOYMENT.scratchMb.compact : 0;
+    const memoryMb = DEPLOYMENT.memoryMb[name];
+    bill.invoke(purpose, runs, waitingMs(each, workload.waits), memoryMb, scratchMb);
+    const starts = name === 'compact' ? HOURS / ENVIRONMENT_HOURS : runs;
+    bill.spend(purpose, starts, START_MS, memoryMb, scratchMb);
+    bill.ask(purpose, runs, each);
+    bill.log(purpose, runs, INVOCATION_LOG_BYTES);
+  };
+  charge('compact', ACTS.compactRun, ACTS.compactShard);
+  charge('collect', ACTS.collectRun, ACTS.collectShard);
+  charge('scrub', ACTS.scrubRun, ACTS.scrubShard);
+  // Once a day each shard is looked around all the same.
+  bill.ask(purpose, (HOURS / 24) * shardsOf(workload), ACTS.collectLook);
 }
 
 function chargeStorage(bill: Bill, workload: Workload, where: string): void {
@@ -177,6 +187,10 @@ function chargeStorage(bill: Bill, workload: Workload, where: string): void {
   const tables = (shardsOf(workload) * SHARD_TABLE_BYTES) / GB;
   bill.add('DynamoDB', `tables${where}`, tables, 'tableStorage');
   bill.add('DynamoDB', `point-in-time recovery${where}`, tables, 'tableRecovery');
+  const passes = HOURS / SCRUB_HOURS;
+  const bytes = storedBytes(rows, dim);
+  bill.add('S3', `proving it${where}`, (passes * bytes) / SCRUB_PIECE_BYTES, 's3Read');
+  bill.spend(`proving it${where}`, passes, scrubMs(bytes), DEPLOYMENT.memoryMb.scrub, 0);
 }
 
 function chargeWrites(bill: Bill, workload: Workload): void {
@@ -207,7 +221,7 @@ function chargeWrites(bill: Bill, workload: Workload): void {
   bill.add('DynamoDB', 'RequestIds', writesPerMonth * steps.globalWriteUnits * regions, price);
   chargeStream(bill, workload, records, write);
   bill.log('writes', writesPerMonth, REQUEST_LOG_BYTES);
-  bill.add('CloudWatch', 'writes: metrics', METRICS_PER_PATH + METRICS_OF_APPLY, 'metric');
+  bill.add('CloudWatch', 'writes: metrics', METRICS_OF_DOOR + METRICS_OF_APPLY, 'metric');
   chargeApply(bill, workload, records);
   chargeMerging(bill, workload, records);
   if (regions > 1) {
@@ -233,7 +247,10 @@ function chargeMerging(bill: Bill, workload: Workload, records: number): void {
   const { writesPerMonth, rowsPerWrite, dim, waits, architecture } = workload;
   const batches = batchesOf(workload, records);
   const rows = writesPerMonth * rowsPerWrite;
-  const merges = Math.min(batches, shardsOf(workload) * HOURS * DEPLOYMENT.compactRuns);
+  const { runs } = DEPLOYMENT;
+  const merges = Math.min(batches, shardsOf(workload) * HOURS * runs.compact);
+  const looks = Math.min(batches, shardsOf(workload) * HOURS * runs.collect);
+  bill.ask('collecting', looks, ACTS.collectLook);
   bill.ask('merging', merges, ACTS.merge);
   const mergeMs = waitingMs(ACTS.merge, waits) + indexMs(rows / merges, dim, architecture);
   bill.spend(
@@ -328,7 +345,7 @@ function chargeReadiness(bill: Bill, workload: Workload, read: ReadFacts): void 
   bill.add('S3', 'queries: what apply made', news * extra, 's3Read');
   const looks = Math.min(queries, SECONDS / BELIEVED_SECONDS);
   bill.ask('credentials', looks, ACTS.verifyPassword);
-  bill.add('CloudWatch', 'queries: metrics', METRICS_PER_PATH, 'metric');
+  bill.add('CloudWatch', 'queries: metrics', METRICS_OF_DOOR, 'metric');
   const bytes = graphBytes(rows, dim);
   const coldMs = loadSeconds(bytes / read.workers) * 1000 + MEASURED.passwordVerified;
   const fresh = Math.min(queries, freshEnvironments);

@@ -192,7 +192,7 @@ async function acknowledge(
     return await findObstacle(ports, shard, record, lease, attempt);
   } catch (error) {
     if (!isStoreError(error)) throw error;
-    return error.message;
+    return `${error.code}: ${error.message}`;
   }
 }
 

@@ -63,6 +63,17 @@ async function thaw(clock: Clock, calledMs: number): Promise<void> {
   if (clock.nowMs() - calledMs > UNUSED_SOCKET_MS) await clock.sleep(1);
 }
 
+/**
+ * What CloudWatch gets. A metric is $0.30 a month for each combination of its dimensions: by path and
+ * code a dozen verbs would cost more than the requests themselves. How many requests there were is the
+ * sample count of their durations, how many records apply took the stream's own metric; paths and codes,
+ * and what collect deleted, are in the log.
+ */
+export const PUBLISHED = {
+  dimensions: ['outcome'],
+  withheld: ['http_requests_total', 'apply_records_total', 'collected_objects_total'],
+} as const;
+
 async function openAws(config: AwsConfig): Promise<AwsBase> {
   const settings: AwsSettings = {
     region: config.region,
@@ -72,9 +83,10 @@ async function openAws(config: AwsConfig): Promise<AwsBase> {
   const dynamo = dynamoClient(settings);
   const table = openDynamoTable({ client: dynamo, tableName: config.regionalTable, ...world });
   const telemetry = openPowertoolsTelemetry({
-    service: 'sterna',
-    namespace: 'Sterna',
+    service: config.role,
+    namespace: config.namespace,
     level: config.logLevel,
+    ...PUBLISHED,
   });
   const { scratchDir } = config;
   // What a run that was stopped left there belongs to nobody: an environment has one request at a time.

@@ -131,6 +131,18 @@ export const AWS_OPTIONS = {
       "The function's memory in MB, from which caches and segments are sized; Lambda sets it.",
   },
   logLevel: OPTIONS.logLevel,
+  role: {
+    type: 'text',
+    env: 'STERNA_ROLE',
+    default: 'sterna',
+    description: 'Which function this is: `service` in its log and of its metrics.',
+  },
+  namespace: {
+    type: 'text',
+    env: 'STERNA_NAMESPACE',
+    default: 'Sterna',
+    description: "CloudWatch's name for the metrics of this deployment.",
+  },
   scratchDir: {
     type: 'text',
     env: 'STERNA_SCRATCH',

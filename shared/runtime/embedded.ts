@@ -3,29 +3,33 @@
  * background work that on AWS the event source and the schedules start.
  *
  * *Apply* follows the log: as soon as there is something it gathers for a moment, so that a batch
- * becomes one segment rather than many, and folds it. *Merge*, *index* and *collect* look after every
- * shard in turn, each in a loop of its own, so that merging never waits for a graph. All are safe to kill at any point: each ends in a compare-and-set, and what it left behind is
- * an object that no manifest names.
+ * becomes one segment rather than many, and folds it; *replay* tries parked shards again. *Merge*,
+ * *index*, *collect* and *scrub* look after every shard in turn, each in a loop of its own, so that
+ * merging never waits for a graph. All are safe to kill at any point: each ends in a compare-and-set,
+ * and what it left behind is an object that no manifest names.
  */
-import { isStoreError } from '#base/errors.ts';
 import type { Collection } from '#catalog/collection.ts';
 import type { Catalog } from '#catalog/collections.ts';
 import { type ConsumePorts, consumeOnce } from '#ingest/consume.ts';
+import { replayDue } from '#ingest/parked-replay.ts';
 import { systemEntropy } from '#local/entropy.ts';
 import { workerInvoker } from '#local/invoker.ts';
 import { openLocal } from '#local/open-directory.ts';
 import { emptyScratch } from '#local/scratch-folder.ts';
-import { collectShard } from '#maintain/collect.ts';
 import { type CompactPorts, mergeShard } from '#maintain/compact.ts';
 import { DeadRows } from '#maintain/dead-rows.ts';
 import { indexShard } from '#maintain/graphs.ts';
+import { HeldCuts } from '#maintain/held.ts';
 import { COMPACT_POLICY, type CompactPolicy } from '#maintain/pick.ts';
+import { scrubRound } from '#maintain/scrub-round.ts';
 import type { Sequence } from '#ports/log.ts';
 import type { Telemetry } from '#ports/telemetry.ts';
 import { type GraphSupport, graphSupport } from '#segment/graph.ts';
 import type { GraphFile, GraphPayload } from '#segment/graph-worker.ts';
 import { type ShardId, shardName } from '#wal/shard.ts';
-import { type EngineCore, type EnginePorts, openCore } from './engine.ts';
+import { collectAll } from './collect-all.ts';
+import { type EngineBase, type EngineCore, type EnginePorts, openCore } from './engine.ts';
+import { reportFailure } from './failure.ts';
 import { type Loop, startLoop } from './loop.ts';
 
 /** How eager the background work is. */
@@ -35,8 +39,12 @@ export type Pace = CompactPolicy &
     applyLingerMs: number;
     /** How often merging and indexing look at every shard; infinity switches both off. */
     compactEveryMs: number;
+    /** How often parked shards are looked at; each says itself when it is tried again. */
+    replayEveryMs: number;
     /** How often what is surely needed no more is deleted, and the log trimmed. */
     collectEveryMs: number;
+    /** How often a part of what is stored is read and proved. */
+    scrubEveryMs: number;
   }>;
 
 /**
@@ -48,7 +56,9 @@ export const PACE: Pace = {
   ...COMPACT_POLICY,
   applyLingerMs: 1000,
   compactEveryMs: 1000,
+  replayEveryMs: 10_000,
   collectEveryMs: 60_000,
+  scrubEveryMs: 60 * 60_000,
 };
 
 export type EngineOptions = Readonly<{
@@ -71,6 +81,12 @@ const CONSUMER = 'apply';
 /** The log is looked at this often even where nothing wakes us. */
 const WAIT_MS = 1000;
 const BUILD_GRAPH = 'build-graph';
+/**
+ * Of each round of scrub, beside which requests are answered: 2 GiB an hour are 336 GiB in the week in
+ * which everything is read once, and a few seconds of hashing.
+ */
+const SCRUB_BYTES = 2 * 1024 ** 3;
+const SCRUB_MS = 10 * 60_000;
 
 /** @throws StoreError `DIRECTORY_UNUSABLE`, `FORMAT_TOO_NEW` */
 export async function openEmbedded(options: EngineOptions): Promise<Engine> {
@@ -98,7 +114,8 @@ export async function openEmbedded(options: EngineOptions): Promise<Engine> {
   const pace = { ...PACE, ...options.pace };
   const loops = [
     ...(await applyLoops({ ...ports, collections: catalog }, pace)),
-    ...maintenanceLoops(
+    ...roundLoops(core, pace),
+    ...compactLoops(
       {
         ...ports,
         scratchDir,
@@ -148,30 +165,51 @@ const buffersOf = ({ vectors }: GraphPayload): readonly ArrayBuffer[] =>
 /** What a loop does to one shard; true where it should be asked again at once. */
 type ShardWork = (collection: Collection, shard: ShardId) => Promise<boolean>;
 
-function maintenanceLoops(
-  ports: CompactPorts & Pick<EnginePorts, 'log'>,
-  catalog: Catalog,
-  pace: Pace,
-): readonly Loop[] {
+/** What looks at everything in one round, each beside the others. */
+function roundLoops({ ports, catalog }: EngineBase, pace: Pace): readonly Loop[] {
+  const trimmed = trimmer(ports);
+  // A server that starts has better to do than to read what it did not read for a week.
+  let isFirst = true;
+  return [
+    ...everyRound(ports, 'replay', pace.replayEveryMs, async () => {
+      await replayDue({ ...ports, collections: catalog });
+    }),
+    ...everyRound(ports, 'collect', pace.collectEveryMs, async () => {
+      await collectAll({ ports, catalog });
+    }),
+    ...everyRound(ports, 'trim', pace.collectEveryMs, trimmed),
+    ...everyRound(ports, 'scrub', pace.scrubEveryMs, async () => {
+      if (!isFirst) await scrubSome({ ports, catalog });
+      isFirst = false;
+    }),
+  ];
+}
+
+const everyRound = (
+  ports: Pick<EnginePorts, 'clock' | 'telemetry'>,
+  name: string,
+  everyMs: number,
+  round: () => Promise<void>,
+): readonly Loop[] =>
+  Number.isFinite(everyMs) ? [startLoop(ports, name, () => round().then(() => everyMs))] : [];
+
+async function scrubSome({ ports, catalog }: EngineBase): Promise<void> {
+  const held = new HeldCuts({ ...ports, collections: catalog });
+  const untilMs = ports.clock.nowMs() + SCRUB_MS;
+  await scrubRound({ ...ports, held }, catalog, { bytesMax: SCRUB_BYTES, untilMs });
+}
+
+function compactLoops(ports: CompactPorts, catalog: Catalog, pace: Pace): readonly Loop[] {
   const everyShard = (name: string, everyMs: number, work: ShardWork): readonly Loop[] =>
     Number.isFinite(everyMs)
       ? [startLoop(ports, name, () => visitShards(ports, catalog, name, everyMs, work))]
       : [];
-  const trimmed = trimmer(ports);
   return [
     ...everyShard('merge', pace.compactEveryMs, async (collection, shard) => {
       return (await mergeShard(ports, collection, shard, pace)) !== undefined;
     }),
     ...everyShard('index', pace.compactEveryMs, async (collection, shard) => {
       return (await indexShard(ports, collection, shard, pace)) !== undefined;
-    }),
-    ...everyShard('collect', pace.collectEveryMs, async (_, shard) => {
-      await collectShard(ports, shard);
-      return false;
-    }),
-    startLoop(ports, 'trim', async () => {
-      await trimmed();
-      return pace.collectEveryMs;
     }),
   ];
 }
@@ -185,6 +223,7 @@ async function visitShards(
   work: ShardWork,
 ): Promise<number> {
   let again = false;
+  const run = { failures: 0 };
   const open = (await catalog.allCollections()).filter(({ state }) => state === 'open');
   for (const collection of open) {
     for (let shard = 0; shard < collection.shards; shard++) {
@@ -192,12 +231,7 @@ async function visitShards(
       try {
         again = (await work(collection, id)) || again;
       } catch (error) {
-        telemetry.event('error', 'maintenance-failed', {
-          loop: name,
-          shard: shardName(id),
-          code: isStoreError(error) ? error.code : 'INTERNAL',
-          reason: error instanceof Error ? error.message : String(error),
-        });
+        reportFailure(telemetry, run, name, shardName(id), error);
         telemetry.count('maintenance_failures_total', 1, { loop: name });
       }
     }

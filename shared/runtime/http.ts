@@ -7,7 +7,7 @@
 import { createHash } from 'node:crypto';
 import middy from '@middy/core';
 import { readBody } from '#api/body.ts';
-import { errorReply, type HttpReply, successReply } from '#api/envelope.ts';
+import { errorReply, type HttpReply, successReply, WIRES } from '#api/envelope.ts';
 import { LIMITS } from '#api/names.ts';
 import { BASE_PATH, KNOWN_PATHS, routeKey } from '#api/routes.ts';
 import { isStoreError, StoreError } from '#base/errors.ts';
@@ -290,11 +290,13 @@ function measure(
   durationMs: number,
 ): void {
   const code = codeOf(statusCode, body);
+  const outcome = outcomeOf(statusCode, code);
   telemetry.count('http_requests_total', 1, { path, code });
-  telemetry.observe('http_request_duration_ms', durationMs, { path });
-  telemetry.event(code === '0' ? 'debug' : 'info', 'request', {
+  telemetry.observe('http_request_duration_ms', durationMs, { path, outcome });
+  telemetry.event(LEVELS[outcome], 'request', {
     path: event.rawPath.slice(0, 200),
     code,
+    outcome,
     durationMs,
     bytesIn: event.body?.length ?? 0,
     bytesOut,
@@ -306,3 +308,23 @@ function measure(
 /** Milvus's code, which every envelope opens with; the HTTP status of what is no envelope. */
 const codeOf = (statusCode: number, body: string): string =>
   /^\{"code":([0-9]+)/.exec(body.slice(0, 20))?.[1] ?? String(statusCode);
+
+/**
+ * What an operator wants to know of a request, in four words: `refused` is the caller's affair, `later`
+ * passes by itself or the engine is too small, `failed` is ours. Alarms count the last two, since both
+ * travel as HTTP 200.
+ */
+type Outcome = 'answered' | 'refused' | 'later' | 'failed';
+
+const LEVELS = { answered: 'debug', refused: 'info', later: 'warn', failed: 'error' } as const;
+
+const numbersOf = (...codes: readonly (keyof typeof WIRES)[]): ReadonlySet<string> =>
+  new Set(codes.map((code) => String(WIRES[code].code)));
+const LATER = numbersOf('OVERLOADED', 'NOT_READY', 'TIMEOUT');
+const FAILED = numbersOf('UNCERTAIN', ...FOR_THE_LOG);
+
+function outcomeOf(statusCode: number, code: string): Outcome {
+  if (code === '0' || statusCode === 204) return 'answered';
+  if (LATER.has(code)) return 'later';
+  return FAILED.has(code) ? 'failed' : 'refused';
+}

@@ -3,9 +3,9 @@ import { openAccess } from '#catalog/access.ts';
 import { openTelemetry } from '#local/telemetry.ts';
 import type { GraphSupport } from '#segment/graph.ts';
 import { adminRoutes } from '#service/admin.ts';
-import { finishDrops } from '#service/drop.ts';
 import { takeGauges } from '#service/gauges.ts';
 import { inspectRoutes } from '#service/inspect.ts';
+import { parkedRoutes } from '#service/parked.ts';
 import { readRoutes } from '#service/read.ts';
 import { scrubRoutes } from '#service/scrub.ts';
 import { userRoutes } from '#service/users.ts';
@@ -55,6 +55,7 @@ export async function startSterna(options: StartOptions): Promise<Sterna> {
       ...readRoutes(engine),
       ...adminRoutes(engine),
       ...inspectRoutes(engine),
+      ...parkedRoutes(engine),
       ...scrubRoutes(engine),
       ...userRoutes(access),
     };
@@ -85,10 +86,6 @@ export async function startSterna(options: StartOptions): Promise<Sterna> {
       bodyBytesMax: config.bodyBytesMax,
       ...engine.ports,
     });
-    // Drops that a crash interrupted; not waited for, since each waits for its fences.
-    void finishDrops(engine).catch((error: unknown) =>
-      telemetry.event('warn', 'unfinished-drops', { reason: String(error) }),
-    );
     return running(engine, server, config);
   } catch (error) {
     await engine.close();

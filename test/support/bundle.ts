@@ -14,7 +14,15 @@ import { type BuildOptions, build } from 'esbuild';
 
 const ROOT = fileURLToPath(new URL('../../', import.meta.url));
 
-export const FUNCTIONS = ['write', 'read', 'admin', 'apply', 'compact'] as const;
+export const FUNCTIONS = [
+  'write',
+  'read',
+  'admin',
+  'apply',
+  'compact',
+  'collect',
+  'scrub',
+] as const;
 export type FunctionName = (typeof FUNCTIONS)[number];
 
 /** The place of the graph library in a zip, beside `functions/`. */

@@ -20,8 +20,13 @@ const ACT_NAMES: Readonly<Record<ActName, string>> = {
   searchAfterApply: 'search, the first behind an apply',
   searchCold: 'search in a fresh environment, 3 small segments',
   verifyPassword: 'credentials, looked at every 10 s',
-  idleRun: 'a run of `compact` with nothing to look at',
-  idleShard: 'what an idle shard adds to a run',
+  compactRun: 'a run of `compact` with nothing to look at',
+  compactShard: 'what an idle shard adds to it',
+  collectRun: 'a run of `collect` with nothing to look at',
+  collectShard: 'what an idle shard adds to it',
+  collectLook: 'what one adds that changed, or was not looked at for a day',
+  scrubRun: 'a run of `scrub` with nothing that is due',
+  scrubShard: 'what a shard adds to it',
 };
 
 const COLUMNS: readonly (readonly [head: string, of: (counts: Requests) => number])[] = [

@@ -1,6 +1,6 @@
 /**
  * One deployment on memory ports, its functions called through their own doors (`awsHttp`, `applyStream`,
- * `compactTimer`), each environment with counting ports of its own: so a test can say what an act costs,
+ * the timers), each environment with counting ports of its own: so a test can say what an act costs,
  * cold or warm.
  */
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -9,11 +9,13 @@ import { join } from 'node:path';
 import { openAccess } from '#catalog/access.ts';
 import type { LogEntry } from '#ports/log.ts';
 import { type AwsEngine, awsHttp } from '#runtime/aws.ts';
+import { collectTimer } from '#runtime/collect-timer.ts';
 import { readAwsConfig } from '#runtime/config.ts';
 import { openCore } from '#runtime/engine.ts';
 import { readMemory } from '#runtime/memory.ts';
+import { scrubTimer } from '#runtime/scrub-timer.ts';
 import { applyStream } from '#runtime/stream.ts';
-import { compactTimer, type TimerReport } from '#runtime/timer.ts';
+import { compactTimer } from '#runtime/timer.ts';
 import { adminRoutes } from '#service/admin.ts';
 import { readRoutes } from '#service/read.ts';
 import { writeRoutes } from '#service/write.ts';
@@ -57,11 +59,13 @@ export type Environment = Readonly<{
   ask(verb: string, body: object, headers?: Readonly<Record<string, string>>): Promise<string>;
   /** Hands everything in the log since the last call to the function, as one batch. */
   apply(): Promise<void>;
-  /** One run of the schedule. */
-  compact(): Promise<TimerReport>;
+  /** One run of a schedule. */
+  run(name: Scheduled): Promise<void>;
   /** What `act` costs, and the longest chain of calls that waited for one another. */
   metered(act: () => Promise<unknown>): Promise<Tally>;
 }>;
+
+export type Scheduled = 'compact' | 'collect' | 'scrub';
 
 type World = Readonly<{
   objects: MemoryObjectStore;
@@ -111,7 +115,11 @@ function openEnvironment(world: World): Environment {
     engine,
   );
   const stream = applyStream(engine);
-  const timer = compactTimer(engine);
+  const timers = {
+    compact: compactTimer(engine),
+    collect: collectTimer(engine),
+    scrub: scrubTimer(engine),
+  };
   const context = { getRemainingTimeInMillis: () => INVOCATION_MS };
   return {
     telemetry,
@@ -126,10 +134,9 @@ function openEnvironment(world: World): Environment {
       const { batchItemFailures } = await stream({ Records: entries.map(recordOf) }, context);
       if (batchItemFailures.length > 0) throw new Error('a batch was not applied');
     },
-    async compact() {
-      const report = await timer({}, context);
-      if (report.failures > 0) throw new Error(JSON.stringify(telemetry.events.at(-1)));
-      return report;
+    async run(name) {
+      const { failures } = await timers[name]({}, context);
+      if (failures > 0) throw new Error(JSON.stringify(telemetry.events.at(-1)));
     },
     async metered(act) {
       const before = { ...meter.tally };

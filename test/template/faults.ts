@@ -107,10 +107,10 @@ export const FAULTS: readonly (readonly [string, string, string, Json | undefine
   ],
   [
     'a Ref to what is not made',
-    'ApplyErrors',
+    'ApplyParked',
     'AlarmDescription',
     { Ref: 'Dashboard' },
-    'ApplyErrors.AlarmDescription: refers to Dashboard, which is not there',
+    'ApplyParked.AlarmDescription: refers to Dashboard, which is not there',
   ],
   [
     'a circle',
@@ -167,6 +167,20 @@ export const FAULTS: readonly (readonly [string, string, string, Json | undefine
     '/DeletionPolicy',
     undefined,
     'WalStream: goes with its stack',
+  ],
+  [
+    'data that a failed first deploy leaves behind',
+    'ObjectsBucket',
+    '/DeletionPolicy',
+    'Retain',
+    'ObjectsBucket: is left behind by a rollback',
+  ],
+  [
+    'a rollback that what is protected would stop',
+    'GlobalTable',
+    '/DeletionPolicy',
+    'RetainExceptOnCreate',
+    'GlobalTable: could not be rolled back',
   ],
   [
     'data that goes when it is replaced',

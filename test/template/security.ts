@@ -179,6 +179,9 @@ function sources(template: Template): readonly string[] {
 /**
  * What holds data outlives its stack and its replacement; a type that no rule of `rules/` knows would
  * go unwatched. The deployment bucket holds zips that the next deploy makes again.
+ *
+ * A first deploy that fails takes with it what it made, and what is protected against deletion would
+ * make its rollback fail as well.
  */
 function data(template: Template): readonly string[] {
   const known =
@@ -187,8 +190,13 @@ function data(template: Template): readonly string[] {
     const { Type, DeletionPolicy, UpdateReplacePolicy } = resource;
     if (known.test(Type) || id === 'ServerlessDeploymentBucket') return [];
     if (!DATA.has(Type)) return [`${id}: no rule knows whether ${Type} holds data`];
+    const isProtected = /"DeletionProtectionEnabled":true/.test(JSON.stringify(resource));
+    const stays = ['Retain', 'RetainExceptOnCreate'].includes(DeletionPolicy ?? '');
+    const expected = isProtected ? 'Retain' : 'RetainExceptOnCreate';
+    const what = isProtected ? 'could not be rolled back' : 'is left behind by a rollback';
     return [
-      ...(DeletionPolicy === 'Retain' ? [] : [`${id}: goes with its stack`]),
+      ...(stays ? [] : [`${id}: goes with its stack`]),
+      ...(stays && DeletionPolicy !== expected ? [`${id}: ${what}`] : []),
       ...(UpdateReplacePolicy === 'Retain' ? [] : [`${id}: goes when it is replaced`]),
     ];
   });

@@ -21,6 +21,7 @@ const STAGES = {
       kmsKeyArn: KEY,
       alarmEmail: 'who@example.com',
       dashboard: 'on',
+      readMemoryMb: '4608',
       reserveWrite: '20',
       reserveCompact: '5',
       globalPeer: 'us-east-2',
@@ -98,7 +99,7 @@ test('a key of the customer encrypts everything that it can, and each role may u
   const { Resources } = decide(templateOf('full'), 'us-east-1');
   const users = ['ObjectsBucket', 'WalStream', 'RegionalTable', 'GlobalTable', 'RootSecret'];
   const roles = Object.keys(Resources).filter((id) => id.endsWith('Role'));
-  expect(roles).toHaveLength(5);
+  expect(roles).toHaveLength(7);
   for (const id of [...users, ...roles]) expect(JSON.stringify(Resources[id]), id).toContain(KEY);
   const without = JSON.stringify(decide(templateOf('dev'), 'us-east-1'));
   expect(without).not.toContain('kms:');
@@ -109,13 +110,15 @@ test('parameters reach what they are for', () => {
   const full = decide(templateOf('full'), 'us-east-1').Resources;
   const of = (made: Template['Resources'], id: string) => made[id]?.Properties ?? {};
   const functions = Object.keys(dev).filter((id) => id.endsWith('LambdaFunction'));
-  expect(functions).toHaveLength(5);
+  expect(functions).toHaveLength(7);
   for (const id of functions) {
     expect(of(dev, id)).toMatchObject({ Architectures: ['x86_64'] });
     expect(of(full, id)).toMatchObject({ Architectures: ['arm64'] });
     expect(of(dev, id)).not.toHaveProperty('ReservedConcurrentExecutions');
   }
   expect(of(full, 'WriteLambdaFunction')).toMatchObject({ ReservedConcurrentExecutions: '20' });
+  expect(of(dev, 'ReadLambdaFunction')).toMatchObject({ MemorySize: 3008 });
+  expect(of(full, 'ReadLambdaFunction')).toMatchObject({ MemorySize: 4608 });
   expect(of(full, 'ReadLambdaFunction')).not.toHaveProperty('ReservedConcurrentExecutions');
   expect(of(dev, 'WalStream')).toMatchObject({ ShardCount: 1, RetentionPeriodHours: 24 });
   expect(of(full, 'WalStream')).not.toHaveProperty('ShardCount');

@@ -21,7 +21,12 @@ import {
   SEARCH_REPLY_BYTES,
   TEXT_BYTES_PER_COMPONENT,
 } from '#cli/cost-counts.ts';
-import { type Deployment, type Environment, openDeployment } from '../support/metered-engine.ts';
+import {
+  type Deployment,
+  type Environment,
+  openDeployment,
+  type Scheduled,
+} from '../support/metered-engine.ts';
 
 const { dim: DIM, rows: ROWS } = METERED_SHAPE;
 
@@ -48,18 +53,19 @@ type Shop = Readonly<{
   writer: Environment;
   reader: Environment;
   applier: Environment;
-  compactor: Environment;
+  /** Of all schedules, since none looks for what another has in memory. */
+  keeper: Environment;
   act(of: Environment, verb: string, body: object): Promise<Requests>;
   /** Inserts rows with the keys from `first` on. */
   insert(rows: number, first: number, headers?: Record<string, string>): Promise<Requests>;
   apply(): Promise<Requests>;
-  compact(): Promise<Requests>;
+  run(name: Scheduled): Promise<Requests>;
 }>;
 
 async function openShop(dim: number = DIM): Promise<Shop> {
   deployment = await openDeployment();
   const { clock, environment } = deployment;
-  const [writer, reader, applier, compactor] = [
+  const [writer, reader, applier, keeper] = [
     environment(),
     environment(),
     environment(),
@@ -75,7 +81,7 @@ async function openShop(dim: number = DIM): Promise<Shop> {
     writer,
     reader,
     applier,
-    compactor,
+    keeper,
     act,
     async insert(rows, first, headers = {}) {
       const data = Array.from({ length: rows }, (_, row) => ({
@@ -88,7 +94,7 @@ async function openShop(dim: number = DIM): Promise<Shop> {
       return writer.metered(() => writer.ask('entities/insert', body, headers));
     },
     apply: () => applier.metered(() => applier.apply()),
-    compact: () => compactor.metered(() => compactor.compact()),
+    run: (name) => keeper.metered(() => keeper.run(name)),
   };
 }
 
@@ -258,33 +264,64 @@ describe('reads', () => {
 });
 
 describe('in the background', () => {
-  it('an idle minute: what a run asks for, and what each shard adds', async () => {
+  it.each([
+    ['compact', ACTS.compactRun, ACTS.compactShard],
+    ['collect', ACTS.collectRun, ACTS.collectShard],
+    ['scrub', ACTS.scrubRun, ACTS.scrubShard],
+  ] as const)('an idle run of %s, and what each shard adds', async (name, run, shard) => {
     deployment = await openDeployment();
-    const { environment } = deployment;
-    const [admin, compactor] = [environment(), environment()];
-    expect(await compactor.metered(() => compactor.compact())).toEqual(ACTS.idleRun);
+    const { environment, clock } = deployment;
+    const [admin, keeper] = [environment(), environment()];
+    const idle = () => keeper.metered(() => keeper.run(name));
     const create = (collectionName: string, shardsNum: number) =>
       admin.metered(() =>
         admin.ask('collections/create', { collectionName, dimension: DIM, params: { shardsNum } }),
       );
+    // What a first run does once: it looks around, and remembers that it did.
+    const settled = async () => {
+      for (let times = 0; times < 3; times++) {
+        await idle();
+        await clock.advance(60 * 60_000);
+      }
+      return idle();
+    };
+    expect(await settled()).toEqual(run);
     await create('one', 1);
-    const one = await compactor.metered(() => compactor.compact());
-    expect(one).toEqual(addRequests(ACTS.idleRun, ACTS.idleShard));
+    expect(await settled()).toEqual(addRequests(run, shard));
     await create('three', 3);
-    const four = await compactor.metered(() => compactor.compact());
-    expect(four).toEqual(addRequests(ACTS.idleRun, ACTS.idleShard, 4));
+    expect(await settled()).toEqual(addRequests(run, shard, 4));
   });
 
-  it('an idle shard with segments asks for no more than an empty one', async () => {
+  it('an idle shard with segments asks for no more than an empty one, and measures nothing', async () => {
     const shop = await openShop();
     await shop.insert(ROWS, 1);
     await shop.apply();
     await shop.clock.advance(20_000);
-    await shop.compact();
-    expect(await shop.compact()).toEqual(addRequests(ACTS.idleRun, ACTS.idleShard));
-    // Idle, it measures nothing either, and so has no metrics that CloudWatch would bill.
-    expect(shop.compactor.telemetry.counted('compact_rows_total')).toBe(ROWS);
-    expect(await silentlyCompacted(shop)).toEqual([]);
+    for (let hour = 0; hour < 4; hour++) {
+      for (const name of ['compact', 'collect', 'scrub'] as const) await shop.run(name);
+      await shop.clock.advance(60 * 60_000);
+    }
+    const measured = () => MEASURED.map((name) => shop.keeper.telemetry.counted(name));
+    const before = measured();
+    expect(await shop.run('compact')).toEqual(addRequests(ACTS.compactRun, ACTS.compactShard));
+    expect(await shop.run('collect')).toEqual(addRequests(ACTS.collectRun, ACTS.collectShard));
+    expect(await shop.run('scrub')).toEqual(addRequests(ACTS.scrubRun, ACTS.scrubShard));
+    // Idle, it says and measures nothing, and so has no metrics that CloudWatch would bill.
+    expect(shop.keeper.telemetry.counted('compact_rows_total')).toBe(ROWS);
+    expect(measured()).toEqual(before);
+    expect(await silentlyKept(shop)).toEqual([]);
+  });
+
+  it('a shard that changed is looked around by collect', async () => {
+    const shop = await openShop();
+    await shop.insert(1, 1);
+    await shop.apply();
+    await shop.run('collect');
+    await shop.clock.advance(60 * 60_000);
+    await shop.insert(1, 2);
+    await shop.apply();
+    const idle = addRequests(ACTS.collectRun, ACTS.collectShard);
+    expect(await shop.run('collect')).toEqual(addRequests(idle, ACTS.collectLook));
   });
 
   it('a merge of eight small segments', async () => {
@@ -293,17 +330,20 @@ describe('in the background', () => {
       await shop.insert(ROWS, 1 + batch * ROWS);
       await shop.apply();
     }
-    const idle = addRequests(ACTS.idleRun, ACTS.idleShard);
+    const idle = addRequests(ACTS.compactRun, ACTS.compactShard);
     await shop.clock.advance(20_000);
-    expect(await shop.compact()).toEqual(addRequests(idle, ACTS.merge));
+    expect(await shop.run('compact')).toEqual(addRequests(idle, ACTS.merge));
   });
 });
 
-/** Names of what a run over an idle deployment counts, or says at the level of a deployment. */
-async function silentlyCompacted(shop: Shop): Promise<readonly string[]> {
-  const before = shop.compactor.telemetry.events.length;
-  await shop.compact();
-  return shop.compactor.telemetry.events
+/** What the three measure where they do something. */
+const MEASURED = ['compact_rows_total', 'scrub_objects_total', 'scrub_passes_total'] as const;
+
+/** What runs over an idle deployment say at the level of a deployment. */
+async function silentlyKept(shop: Shop): Promise<readonly string[]> {
+  const before = shop.keeper.telemetry.events.length;
+  for (const name of ['compact', 'collect', 'scrub'] as const) await shop.run(name);
+  return shop.keeper.telemetry.events
     .slice(before)
     .filter(({ level }) => level !== 'debug')
     .map(({ name }) => name);
@@ -322,7 +362,7 @@ function omit<T extends object, K extends keyof T>(value: T, ...names: readonly 
 test('what an ordinary request writes to the log', () => {
   const speaker = new URL('../support/metrics-speaker.ts', import.meta.url).pathname;
   const lines = execFileSync(process.execPath, [speaker], { encoding: 'utf8' }).trim().split('\n');
-  expect(lines).toHaveLength(2);
+  expect(lines).toHaveLength(1);
   expect(lines.join('').length).toBe(METRICS_LOG_BYTES);
 });
 

@@ -100,10 +100,10 @@ describe('an error of the SDK', () => {
 
   it('is a missing object only on S3', () => {
     const missing = sdkError('NoSuchKey', 404);
-    const s3 = { ...call, service: 's3', resource: 'object k in s3://b/' } as const;
+    const s3 = { ...call, service: 's3', resource: 'object k' } as const;
     expect(toStoreError(missing, s3)).toMatchObject({
       code: 'OBJECT_NOT_FOUND',
-      message: 'there is no object k in s3://b/',
+      message: 'there is no object k',
     });
     expect(toStoreError(missing, call).code).toBe('PLATFORM_REFUSED');
   });

@@ -132,3 +132,18 @@ describe('metrics', () => {
     expect(paths).toContain('other');
   });
 });
+
+describe('what is published', () => {
+  it('has the dimensions that were asked for, and sums over the others', () => {
+    const [first, second, ...others] = named('summed_total');
+    expect(others).toEqual([]);
+    expect(first).toMatchObject({ summed_total: 1, service: 'collect' });
+    expect(directive(first)?.Dimensions).toEqual([['service']]);
+    expect(second).toMatchObject({ summed_total: 6, outcome: 'failed' });
+    expect(directive(second)?.Dimensions).toEqual([['service', 'outcome']]);
+  });
+
+  it('is not what is withheld', () => {
+    expect(named('free_total')).toEqual([]);
+  });
+});

@@ -14,7 +14,9 @@ const { functions, params, provider, resources } = template;
 
 test('memory and scratch space of the functions', () => {
   for (const [name, memoryMb] of Object.entries(DEPLOYMENT.memoryMb)) {
-    expect(functions[name].memorySize, name).toBe(memoryMb);
+    const given = functions[name].memorySize;
+    const parameter = /^\$\{param:(\w+)\}$/.exec(given)?.[1];
+    expect(parameter === undefined ? given : params.default[parameter], name).toBe(memoryMb);
   }
   for (const [name, scratchMb] of Object.entries(DEPLOYMENT.scratchMb)) {
     expect(functions[name].ephemeralStorageSize, name).toBe(scratchMb);
@@ -25,8 +27,12 @@ test('every schedule is charged, as often as it runs', () => {
   const schedules = Object.entries(functions).flatMap(([name, { events = [] }]: [string, Tree]) =>
     events.flatMap(({ schedule }: Tree) => (schedule === undefined ? [] : [[name, schedule.rate]])),
   );
-  expect(schedules).toEqual([['compact', ['rate(1 minute)']]]);
-  expect(DEPLOYMENT.compactRuns).toBe(60);
+  expect(schedules).toEqual([
+    ['compact', ['rate(1 minute)']],
+    ['collect', ['rate(15 minutes)']],
+    ['scrub', ['rate(1 hour)']],
+  ]);
+  expect(DEPLOYMENT.runs).toEqual({ compact: 60, collect: 60 / 15, scrub: 1 });
 });
 
 test('the stream', () => {

@@ -209,3 +209,25 @@ test('every request is counted by path and code, unknown paths together', async 
   expect(telemetry.counted('http_requests_total', known)).toBe(1);
   expect(telemetry.counted('http_requests_total', unknown)).toBe(2);
 });
+
+test.each([
+  ['answered', 'debug', undefined],
+  ['refused', 'info', new StoreError('INVALID_ARGUMENT', 'planted')],
+  ['later', 'warn', new StoreError('OVERLOADED', 'planted')],
+  ['later', 'warn', new StoreError('TIMEOUT', 'planted')],
+  ['failed', 'error', new StoreError('UNCERTAIN', 'planted')],
+  ['failed', 'error', new StoreError('DATA_CORRUPT', 'planted')],
+  ['failed', 'error', new StoreError('PLATFORM_REFUSED', 'planted')],
+  ['failed', 'error', new Error('planted')],
+])(
+  'what became of a request is logged in a word that alarms count: %s',
+  async (outcome, level, error) => {
+    const { call, telemetry } = open(async () => {
+      if (error !== undefined) throw error;
+      return 1;
+    });
+    await call();
+    const said = telemetry.events.find(({ name }) => name === 'request');
+    expect(said).toMatchObject({ level, facts: { outcome } });
+  },
+);

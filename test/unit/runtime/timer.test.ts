@@ -64,7 +64,10 @@ async function openRuns(seed: number) {
   await world.clock.advance(MINUTE_MS);
   const engine: TimerEngine = {
     ports,
-    catalog: { allCollections: async () => [collection] },
+    catalog: {
+      allCollections: async () => [collection],
+      getCollection: async () => collection,
+    },
     config: { memoryMb: 3008 },
     scratchDir,
     flush: () => {},
@@ -85,7 +88,7 @@ async function openRuns(seed: number) {
 test('merges, builds the graphs of what it merged, and says that nothing is left', async () => {
   const { world, run, indexed } = await openRuns(1);
   const report = await run(() => 15 * MINUTE_MS);
-  expect(report).toEqual({ merges: 2, graphs: 2, failures: 0, complete: true });
+  expect(report).toEqual({ replays: 0, merges: 2, graphs: 2, failures: 0, complete: true });
   expect(await indexed()).toEqual([true, true]);
   expect(await run(() => 15 * MINUTE_MS)).toMatchObject({ merges: 0, graphs: 0, complete: true });
   expect(await readdir(scratchDir)).toEqual([]);
@@ -138,6 +141,7 @@ test('a door that keeps no graphs asks for none, and knows that they are built',
 test('begins nothing that it has no time for, and says so', async () => {
   const { run, indexed } = await openRuns(2);
   expect(await run(() => MINUTE_MS)).toEqual({
+    replays: 0,
     merges: 0,
     graphs: 0,
     failures: 0,
@@ -149,7 +153,7 @@ test('begins nothing that it has no time for, and says so', async () => {
 test('looks at no shard any more where its time is over', async () => {
   const { telemetry, run } = await openRuns(7);
   telemetry.events.length = 0;
-  const none = { merges: 0, graphs: 0, failures: 0, complete: false };
+  const none = { replays: 0, merges: 0, graphs: 0, failures: 0, complete: false };
   expect(await run(() => 10_000)).toEqual(none);
   expect(telemetry.events).toEqual([]);
 });
