@@ -3,7 +3,8 @@
  *
  * The content type is not looked at: Milvus clients send JSON under any. Keys of the request and of
  * the objects its schema describes are matched without regard to case; keys of rows, of `params`-like
- * maps and of JSON values are the user's and keep theirs. Unknown keys are ignored. A null counts as
+ * maps and of JSON values are the user's and keep theirs. Unknown keys are ignored, but for those of a
+ * `strictObject`, as our own verbs have it: there a misspelling would pass in silence. A null counts as
  * left out, as in Go's decoder.
  */
 import { promisify } from 'node:util';
@@ -88,8 +89,9 @@ export const tooLarge = (bytesMax: number): StoreError =>
 /**
  * Reads the text exactly (64-bit integers) and checks it against a request schema.
  *
- * @throws StoreError `MISSING_FIELD`, `MALFORMED_BODY` for a wrong JSON type or equal keys, or the
- *   code under which a schema refused a value; the message opens with the field's path, such as
+ * @throws StoreError `MISSING_FIELD`, `MALFORMED_BODY` for a wrong JSON type or equal keys,
+ *   `INVALID_ARGUMENT` for a key that a strict schema does not know, or the code under which a schema
+ *   refused a value; the message opens with the field's path, such as
  *   `indexParams[0].fieldName`
  */
 export function parseBody<S extends z.ZodType>(schema: S, text: string): z.output<S> {
@@ -106,7 +108,7 @@ type Members = Readonly<Record<string, Json>>;
 const isObject = (value: Json): value is Members =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
-/** The value with the keys that `schema` knows in the schema's spelling; others are left out. */
+/** The value with the keys that `schema` knows in the schema's spelling; others are left out or refused. */
 function foldKeys(schema: z.ZodType, value: Json, path: string): Json {
   const inner = unwrap(schema);
   if (inner instanceof z.ZodArray && Array.isArray(value)) {
@@ -122,14 +124,28 @@ function foldObject(schema: z.ZodObject, value: Members, path: string): Json {
   const folded: Record<string, Json> = bareObject();
   for (const [key, member] of Object.entries(value)) {
     const name = spellings.get(key.toLowerCase());
+    if (name === undefined && schema.def.catchall instanceof z.ZodNever) {
+      throw unknownKey(memberOf(path, key.slice(0, UNKNOWN_CHARS_MAX)), spellings);
+    }
     if (name === undefined || member === null) continue;
-    const at = path === '' ? name : `${path}.${name}`;
+    const at = memberOf(path, name);
     if (name in folded) throw new StoreError('MALFORMED_BODY', `${at}: given twice`);
     // A shape's members are ZodTypes: the core type only says less.
     folded[name] = foldKeys(schema.shape[name] as z.ZodType, member, at);
   }
   return folded;
 }
+
+const memberOf = (path: string, name: string): string => (path === '' ? name : `${path}.${name}`);
+
+/** Of a key that means nothing to us a message shows this much. */
+const UNKNOWN_CHARS_MAX = 64;
+
+const unknownKey = (at: string, spellings: ReadonlyMap<string, string>): StoreError =>
+  new StoreError(
+    'INVALID_ARGUMENT',
+    `${at}: there is no such member; known are ${[...spellings.values()].join(', ')}`,
+  );
 
 /** Per object schema its keys by their lower-case form; schemas are constants, so this stays small. */
 const SPELLINGS = new WeakMap<z.ZodObject, ReadonlyMap<string, string>>();

@@ -64,6 +64,7 @@ const plainName = (what: string) =>
 
 export const CollectionName = plainName('collection');
 export const IndexName = plainName('index');
+export const SnapshotName = plainName('snapshot');
 export const PartitionName = nameOf(
   'partition',
   PARTITION_NAME,

@@ -4,11 +4,11 @@
  * It shares the cut's objects and goes its own way under a higher generation. Before anything is made
  * under its id it is a holder of the pin; when it is collected it lets go.
  */
-import { StoreError } from '#base/errors.ts';
+import { isStoreError, StoreError } from '#base/errors.ts';
 import type { Collection } from '#catalog/collection.ts';
 import type { Beginning, Catalog, Seed } from '#catalog/collections.ts';
 import { decodeCollection } from '#catalog/collections-codec.ts';
-import { changePin, type PinRow } from '#catalog/pins.ts';
+import { changePin, type PinRow, pinNow } from '#catalog/pins.ts';
 import { type Cut, decodeCut } from '#manifest/cut.ts';
 import type { ObjectStore } from '#ports/object-store.ts';
 import type { Table } from '#ports/table.ts';
@@ -16,17 +16,32 @@ import { type SnapshotPorts, takeSnapshot } from './snapshot.ts';
 
 export type ClonePorts = Readonly<{ objects: ObjectStore; table: Table }>;
 
-/** The cut of a complete pin. @throws StoreError `DATA_CORRUPT`, `OBJECT_NOT_FOUND` */
-export async function readCut({ objects }: ClonePorts, { pin, key }: PinRow): Promise<Cut> {
+/**
+ * The cut of a complete pin.
+ *
+ * @throws StoreError `SNAPSHOT_NOT_FOUND` where it was dropped since the pin was read; `DATA_CORRUPT`,
+ *   `OBJECT_NOT_FOUND`
+ */
+export async function readCut({ objects, table }: ClonePorts, row: PinRow): Promise<Cut> {
+  const { pin, key } = row;
   if (pin.cut === undefined) throw new StoreError('INTERNAL', `pin ${key.sort} is not complete`);
-  return decodeCut(await objects.get(pin.cut.key), `cut ${pin.cut.key}`);
+  try {
+    return decodeCut(await objects.get(pin.cut.key), `cut ${pin.cut.key}`);
+  } catch (error) {
+    if (!isStoreError(error, 'OBJECT_NOT_FOUND')) throw error;
+    throw (await pinNow(table, row))?.state === 'complete' ? error : droppedMeanwhile();
+  }
 }
+
+const droppedMeanwhile = (): StoreError =>
+  new StoreError('SNAPSHOT_NOT_FOUND', 'snapshot not found: it was dropped meanwhile');
 
 /**
  * Makes a collection from a snapshot: indexes, properties and partitions as they were.
  *
- * @throws StoreError `ALREADY_EXISTS` where the name is taken; `NOT_READY` where the snapshot was
- *   dropped meanwhile, or the name belongs to a collection that is being dropped; `UNCERTAIN`
+ * @throws StoreError `ALREADY_EXISTS` where the name is taken; `SNAPSHOT_NOT_FOUND` where the snapshot
+ *   was dropped meanwhile; `OVERLOADED` above {@link HOLDERS_MAX} copies; `NOT_READY` where the name belongs to a collection that is being dropped;
+ *   `UNCERTAIN`
  */
 export async function restoreSnapshot(
   ports: ClonePorts,
@@ -69,26 +84,34 @@ async function create(
   seed: Seed,
 ): Promise<Collection> {
   const name = target.collectionName;
-  const found = await catalog.findNamed(target.dbName, name);
+  let found = await catalog.findNamed(target.dbName, name);
   if (found === undefined) {
     const { collectionId: _, createdMs: __, droppedMs: ___, state: ____, ...rest } = definition;
     const created = await catalog.createCollection({ ...rest, ...target }, seed);
     if (created.outcome === 'created') return created.collection;
+    found = created.collection;
   }
-  if (found?.state === 'dropping') {
+  if (found.state === 'dropping') {
     throw new StoreError('NOT_READY', `collection ${name} is being dropped; try again`);
   }
   throw new StoreError('ALREADY_EXISTS', `collection ${name} already exists`);
 }
 
+/** Collections that share one cut: ids of 16 digits, two thirds of what a row of 256 KiB takes. */
+const HOLDERS_MAX = 10_000;
+
 async function hold(table: Table, row: PinRow, collectionId: number): Promise<void> {
-  const held = await changePin(table, row, (pin) =>
-    pin.state === 'complete'
-      ? { ...pin, holders: [...new Set([...pin.holders, collectionId])] }
-      : undefined,
-  );
+  const held = await changePin(table, row, (pin) => {
+    if (pin.state !== 'complete') return undefined;
+    const holders = [...new Set([...pin.holders, collectionId])];
+    if (holders.length <= HOLDERS_MAX) return { ...pin, holders };
+    throw new StoreError(
+      'OVERLOADED',
+      `snapshot ${pin.name ?? ''} is shared by ${HOLDERS_MAX} collections, the maximum: drop some`,
+    );
+  });
   if (held?.pin.holders.includes(collectionId)) return;
-  throw new StoreError('NOT_READY', 'the snapshot was dropped meanwhile');
+  throw droppedMeanwhile();
 }
 
 /** Id window and retired objects are the source's own affair. */

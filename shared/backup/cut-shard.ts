@@ -69,13 +69,8 @@ async function entriesBehind(
 ): Promise<Behind[]> {
   const found: Behind[] = [];
   let expected = base.applied;
-  // An archive that ends before the base does holds nothing of interest, and may be gone already.
-  for (const ref of archives.filter(({ logTimeMs }) => logTimeMs >= base.logTimeMs)) {
-    const all = await readArchive({ objects }, ref);
-    const behind = all.filter(({ position }) => position > base.applied);
-    const [first] = behind;
-    if (first === undefined) continue;
-    if (first.previous !== expected) {
+  for (const { ref, all, behind } of await archivesBehind(objects, base, archives)) {
+    if (behind[0]?.previous !== expected || behind.length < all.length) {
       throw new StoreError(
         'NOT_READY',
         `${shardName(base)}: the archive has a hole behind ${expected || 'its beginning'}; try again`,
@@ -87,6 +82,31 @@ async function entriesBehind(
     expected = behind.at(-1)?.position ?? expected;
   }
   return found;
+}
+
+type ReadArchive = Readonly<{
+  ref: ArchiveRef;
+  all: readonly ArchiveEntry[];
+  behind: readonly ArchiveEntry[];
+}>;
+
+/**
+ * From the newest one back to the first behind `base`: of minutes of archives those of the last seconds
+ * are read, and none that may be gone already.
+ */
+async function archivesBehind(
+  objects: ObjectStore,
+  base: Manifest,
+  archives: readonly ArchiveRef[],
+): Promise<ReadArchive[]> {
+  const read: ReadArchive[] = [];
+  for (const ref of [...archives].reverse()) {
+    const all = await readArchive({ objects }, ref);
+    const behind = all.filter(({ position }) => position > base.applied);
+    if (behind.length > 0) read.unshift({ ref, all, behind });
+    if (behind.length === 0 || behind[0]?.previous === base.applied) break;
+  }
+  return read;
 }
 
 function refuseFences(base: Manifest, behind: readonly Behind[]): void {

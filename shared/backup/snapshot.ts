@@ -5,7 +5,7 @@
  * an open pin, which collect gives up after a while together with what was put for it.
  */
 
-import { StoreError } from '#base/errors.ts';
+import { isStoreError, StoreError } from '#base/errors.ts';
 import type { RecordPosition } from '#base/position.ts';
 import type { Collection } from '#catalog/collection.ts';
 import { encodeCollection } from '#catalog/collections-codec.ts';
@@ -21,6 +21,7 @@ import type { Log } from '#ports/log.ts';
 import type { ObjectStore } from '#ports/object-store.ts';
 import type { Table } from '#ports/table.ts';
 import type { CollectionSchema } from '#schema/field.ts';
+import { refuseParked } from '#wal/parked.ts';
 import type { ShardId } from '#wal/shard.ts';
 import { newestTail } from '#wal/tail.ts';
 import { cutShard } from './cut-shard.ts';
@@ -47,8 +48,9 @@ const MARK_AGAIN_MS = 3_000;
  *
  * @param name absent for a pin that only `holders` keep
  * @param holders collections that will share the objects
- * @throws StoreError `ALREADY_EXISTS`; `NOT_READY` where apply does not come up or a fence takes effect
- *   meanwhile: nothing was made, try again; `UNCERTAIN`
+ * @throws StoreError `ALREADY_EXISTS`; `NOT_READY` where apply does not come up, a shard is parked, a
+ *   fence takes effect meanwhile, or somebody else takes a snapshot of that name: nothing was made,
+ *   try again; `COLLECTION_NOT_FOUND` where it is dropped meanwhile; `UNCERTAIN`
  */
 export async function takeSnapshot(
   ports: SnapshotPorts,
@@ -67,9 +69,23 @@ export async function takeSnapshot(
     const { logTimeMs } = cut;
     return { pin: await completePin(ports, open, { key, logTimeMs }, holders), cut };
   } catch (error) {
-    // Not waited for to be right, only to let collect go on at once.
-    await dropPin(ports.table, open).catch(() => undefined);
-    throw error;
+    throw await givenUp(ports.table, open, error);
+  }
+}
+
+/** Gives the pin up at once, so that collect goes on, and says what became of the snapshot. */
+async function givenUp(table: Table, open: PinRow, error: unknown): Promise<unknown> {
+  try {
+    await dropPin(table, open);
+    if (!isStoreError(error, 'UNCERTAIN')) return error;
+    // Whatever had no answer: nobody can complete the pin any more.
+    const message = `the snapshot was not taken (${error.message}); try again`;
+    return new StoreError('NOT_READY', message, { cause: error });
+  } catch {
+    // Its completion may be on its way: then the snapshot is taken all the same.
+    if (!isStoreError(error) || error.advice.effect !== 'none') return error;
+    const message = `whether the snapshot was taken is not known (${error.message}); look for it`;
+    return new StoreError('UNCERTAIN', message, { cause: error });
   }
 }
 
@@ -85,7 +101,8 @@ async function takeCut(ports: SnapshotPorts, collection: Collection, pinId: stri
       const later =
         shards.length === 1 ? base : await passed(ports, schema, base, logTimeMs, untilMs);
       const key = cutSegmentKey(collectionId, pinId, base.shard);
-      return await cutShard(ports, schema, base, later.idWindow, logTimeMs, key);
+      const archives = later.applied === base.applied ? [] : later.idWindow;
+      return await cutShard(ports, schema, base, archives, logTimeMs, key);
     }),
   );
   return { definition: encodeCollection(collection), logTimeMs, manifests };
@@ -115,7 +132,8 @@ async function passed(
   return await pollHead(ports, base, untilMs, async (manifest) => {
     if (manifest.logTimeMs > logTimeMs) return true;
     const nowMs = ports.clock.nowMs();
-    if (nowMs - markedMs >= MARK_AGAIN_MS) {
+    // One of the same millisecond would not get past it.
+    if (nowMs !== logTimeMs && nowMs - markedMs >= MARK_AGAIN_MS) {
       markedMs = nowMs;
       await appendMarker(ports, schema, base);
     }
@@ -136,6 +154,7 @@ async function pollHead(
       throw new StoreError('COLLECTION_NOT_FOUND', 'the collection was dropped meanwhile');
     }
     if (await isThere(manifest)) return manifest;
+    await refuseParked(ports.table, shard, 'snapshot');
     if (ports.clock.nowMs() >= untilMs) {
       throw new StoreError(
         'NOT_READY',

@@ -76,7 +76,9 @@ export class CollectionRows {
       await this.#global.put(key, value, row?.version ?? 'absent');
     } catch (error) {
       if (!isStoreError(error, 'UNCERTAIN')) throw error;
-      if ((await this.idOf(dbName, collectionName)) === undefined) throw error;
+      // Where that cannot be found out either, the answer stays what it is.
+      const id = await this.idOf(dbName, collectionName).catch(() => undefined);
+      if (id === undefined) throw error;
     }
   }
 

@@ -14,7 +14,7 @@
  * | content (dropping) | no collection for readers; the name is taken | the next drop, create or start |
  * | fences, no name, content (dropped) | nothing | collect |
  */
-import { StoreError } from '#base/errors.ts';
+import { isStoreError, StoreError } from '#base/errors.ts';
 import { canonicalJson, type Json } from '#base/json.ts';
 import type { Manifest } from '#manifest/format.ts';
 import { createHead, initialManifest } from '#manifest/head.ts';
@@ -226,8 +226,20 @@ export class Catalog {
     for (let shard = 0; shard < wanted.shards; shard++) {
       await this.#createShard(content, shard, topology, beginning);
     }
-    const { collectionId, dbName, collectionName } = content;
     await this.#rows.putName(content);
+    try {
+      return await this.#afterNaming(content);
+    } catch (error) {
+      // Behind the name the next look-up opens it: no code may promise that nothing was made (I12).
+      throw unclear(error, 'the collection may be there already');
+    }
+  }
+
+  async #afterNaming({
+    collectionId,
+    dbName,
+    collectionName,
+  }: Collection): Promise<Collection | undefined> {
     if ((await this.#rows.idOf(dbName, collectionName)) !== collectionId) {
       // Lost to another creator: nobody ever saw this one.
       await this.markDropping(collectionId);
@@ -299,7 +311,12 @@ export class Catalog {
     change: (current: Collection) => Collection | undefined,
   ): Promise<Collection> {
     for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt++) {
-      const current = await this.#rows.read(collectionId);
+      // Behind a swap whose answer was lost, a look that is refused tells nothing of it (I12).
+      const current = await this.#rows.read(collectionId).catch((error: unknown) => {
+        throw attempt === 1
+          ? error
+          : unclear(error, 'whether the collection was changed is not known');
+      });
       if (current === undefined) {
         throw new StoreError('COLLECTION_NOT_FOUND', `can't find collection[id=${collectionId}]`);
       }
@@ -318,6 +335,12 @@ export class Catalog {
       `database ${dbName} holds ${count} collections, the maximum is ${COLLECTIONS_MAX}`,
     );
   }
+}
+
+/** The error as one that promises nothing. */
+function unclear(error: unknown, what: string): unknown {
+  if (!isStoreError(error) || error.advice.effect !== 'none') return error;
+  return new StoreError('UNCERTAIN', `${what} (${error.message}); try again`, { cause: error });
 }
 
 /** @throws StoreError `DATABASE_NOT_FOUND`: there is one database */

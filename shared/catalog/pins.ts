@@ -106,16 +106,16 @@ export async function completePin(
   holders: readonly number[] = [],
 ): Promise<PinRow> {
   const next: Pin = { ...pin, state: 'complete', cut, holders: [...holders] };
-  const put = isAbandoned(pin, clock.nowMs())
-    ? undefined
-    : ((await swapped(table, key, next, version)) ??
-      (await versionWhere(table, key, (now) => now.cut?.key === cut.key)));
+  if (isAbandoned(pin, clock.nowMs())) throw notMade('taking it took too long');
+  const put =
+    (await swapped(table, key, next, version)) ??
+    (await versionWhere(table, key, (now) => now.cut?.key === cut.key));
   if (put !== undefined) return { key, version: put, pin: next };
-  throw new StoreError(
-    'NOT_READY',
-    'taking the snapshot took too long; nothing was made, try again',
-  );
+  throw notMade('another request took it over, or it was given up, since it took too long');
 }
+
+const notMade = (why: string): StoreError =>
+  new StoreError('NOT_READY', `the snapshot was not taken: ${why}; try again`);
 
 /** After an answer that was lost: did our put happen? */
 async function versionWhere(
@@ -166,10 +166,22 @@ export async function namedPin(
   collectionId: number,
   name: string,
 ): Promise<PinRow | undefined> {
+  // Keys of rows are printable ASCII; a name that is not names nothing.
+  if (!/^[\x21-\x7e]{1,255}$/.test(name)) return undefined;
   const row = await table.get(pinKey(collectionId, name, ''));
   if (row === undefined) return undefined;
   const found = pinRow(row);
   return found.pin.state === 'complete' ? found : undefined;
+}
+
+/** The pin of a row as it is by now; undefined where it is gone, or another has its name. */
+export async function pinNow(
+  table: Table,
+  { key, pin: { pinId } }: PinRow,
+): Promise<Pin | undefined> {
+  const row = await table.get(key);
+  const pin = row === undefined ? undefined : decodePin(row);
+  return pin?.pinId === pinId ? pin : undefined;
 }
 
 /**
@@ -199,14 +211,20 @@ export async function changePin(
  * Takes the name from a pin. Where clones still hold its objects they stay pinned without a name:
  * that row is written first, so that there is no moment without one.
  *
+ * @param check refuses by throwing; asked of the pin as it is when it is dropped
  * @throws StoreError `UNCERTAIN`; calling again is safe
  */
-export async function dropPin(table: Table, { key, pin: { pinId } }: PinRow): Promise<void> {
+export async function dropPin(
+  table: Table,
+  { key, pin: { pinId } }: PinRow,
+  check: (current: Pin) => void = () => undefined,
+): Promise<void> {
   for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt++) {
     const row = await table.get(key);
     if (row === undefined) return;
     const current = decodePin(row);
     if (current.pinId !== pinId || current.state === 'dropped') return;
+    check(current);
     if (!(await keepForHolders(table, current))) continue;
     const gone: Pin = { ...current, state: 'dropped', holders: [], guards: [] };
     if ((await swapped(table, key, gone, row.version)) !== undefined) return;

@@ -63,11 +63,14 @@ export async function collectDropped(
   return left.deleted;
 }
 
-/** Deletes cuts, and what was made for them, whose pins are gone. Returns how many objects. */
+/**
+ * Deletes cuts, and what was made for them, whose pins are gone. Returns how many objects. What was made
+ * for one is content like any other to the copies that were made of it: their cuts name it too.
+ */
 export async function collectCuts(ports: DroppedPorts): Promise<number> {
-  const result = await deleteUnheld(ports, 'snapshots/', (key, { pinIds }) => {
+  const result = await deleteUnheld(ports, 'snapshots/', (key, { keys, pinIds }) => {
     const pinId = pinOfKey(key);
-    return pinId === undefined || pinIds.has(pinId);
+    return pinId === undefined || pinIds.has(pinId) || keys.has(key);
   });
   return result?.deleted ?? 0;
 }

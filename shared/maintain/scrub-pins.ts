@@ -69,7 +69,11 @@ export async function scrubPins(
   const { [AFTER]: first = '', ...seen } = before.known;
   const run = { ports, findings, bounds, seen: new Map(Object.entries(seen)), heads: new Map() };
   // In the order of their keys; one that is made meanwhile before the place is for the next pass.
-  const pins = (await readPins(ports.table)).filter(({ pin }) => pin.state === 'complete');
+  // One that has neither a name nor holders any more holds nothing, and collect takes its cut (I6).
+  const pins = (await readPins(ports.table)).filter(
+    ({ pin: { state, name, holders } }) =>
+      state === 'complete' && (name !== undefined || holders.length > 0),
+  );
   let after = first;
   let done = true;
   for (const row of pins.filter(({ key }) => key.sort > first)) {

@@ -9,7 +9,7 @@ import { type ShardId, shardName } from '#wal/shard.ts';
 import { lastScrub, type ScrubBounds, type ScrubPorts, scrubShard } from './scrub.ts';
 import type { ScrubFindings } from './scrub-findings.ts';
 import { unknownCollections } from './scrub-orphans.ts';
-import { scrubPins } from './scrub-pins.ts';
+import { lastPins, scrubPins } from './scrub-pins.ts';
 
 export type ScrubRound = Readonly<{
   /** Of which a pass was finished in this run. */
@@ -38,15 +38,18 @@ export async function scrubRound(
   const { clock, telemetry } = ports;
   const round: Round = { shards: 0, findings: 0, failures: 0, complete: true };
   let bytesLeft = bounds.bytesMax;
+  const beforeMs = clock.nowMs() - everyMs;
+  const arePinsDue = ((await lastPins(ports.table))?.finishedMs ?? 0) <= beforeMs;
+  const pins = ['pins', (left: ScrubBounds) => scrubPins(ports, left)] as const;
   const steps = [
-    ...(await dueShards(ports, catalog, clock.nowMs() - everyMs)).map(
+    ...(await dueShards(ports, catalog, beforeMs)).map(
       ({ collection, shard }) =>
         [
           shardName(shard),
           (left: ScrubBounds) => scrubShard(ports, collection, shard, left),
         ] as const,
     ),
-    ['pins', (left: ScrubBounds) => scrubPins(ports, left)] as const,
+    ...(arePinsDue ? [pins] : []),
   ];
   for (const [name, step] of steps) {
     if (bytesLeft <= 0 || clock.nowMs() >= bounds.untilMs) {
@@ -69,7 +72,8 @@ export async function scrubRound(
       });
     }
   }
-  if (round.complete) await reportUnknown(ports, catalog);
+  // As often as the pins: two listings for each collection are too much for every round.
+  if (round.complete && arePinsDue) await reportUnknown(ports, catalog);
   return round;
 }
 

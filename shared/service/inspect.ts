@@ -14,7 +14,7 @@ import { whyParked } from '#wal/parked.ts';
 import type { EngineParts } from './engine.ts';
 import { databaseOf, type Routes, readRoute } from './route.ts';
 
-const InspectRequest = z.object({
+const InspectRequest = z.strictObject({
   dbName: DatabaseName.optional(),
   collectionName: CollectionName.optional(),
 });

@@ -20,6 +20,7 @@ import { checkDatabase } from '#catalog/collections.ts';
 import { decodeCollection } from '#catalog/collections-codec.ts';
 import { mintCollectionId } from '#catalog/names.ts';
 import { changePin, dropPin, namedPin, type Pin, type PinRow, readPins } from '#catalog/pins.ts';
+import { dropCollection } from './drop.ts';
 import { type EngineParts, findCollection } from './engine.ts';
 import { databaseOf, type RequestContext, type Routes, readRoute, writeRoute } from './route.ts';
 import { putJob, readJob, readJobs, type SnapshotJob } from './snapshot-jobs.ts';
@@ -44,8 +45,7 @@ export const snapshotRoutes = (engine: EngineParts): Routes => ({
   })),
   [path('snapshots/drop')]: writeRoute(SnapshotRequest, async (request, context) => {
     const row = await findSnapshot(engine, request, context);
-    refuseGuarded(engine, row.pin);
-    await dropPin(engine.ports.table, row);
+    await dropPin(engine.ports.table, row, (pin) => refuseGuarded(engine, pin));
     return { data: {} };
   }),
   ...guardRoutes(engine),
@@ -61,12 +61,15 @@ const guardRoutes = (engine: EngineParts): Routes => ({
     const held = await changePin(table, row, (pin) => {
       if (pin.state !== 'complete') return undefined;
       const others = liveGuards(pin, clock.nowMs()).filter((guard) => guard.guardId !== guardId);
+      if (others.length >= GUARDS_MAX) throw tooManyGuards(request.snapshotName);
       return { ...pin, guards: [...others, { guardId, expiresAtMs }] };
     });
     if (held === undefined) throw notFound(request.snapshotName);
     return { data: { pinId: guardId } };
   }),
-  [path('snapshots/unpin')]: writeRoute(UnpinSnapshotRequest, async ({ pinId }) => {
+  [path('snapshots/unpin')]: writeRoute(UnpinSnapshotRequest, async (request, context) => {
+    checkDatabase(databaseOf(request, context));
+    const { pinId } = request;
     const { table } = engine.ports;
     const isIt = ({ guards }: Pin): boolean => guards.some(({ guardId }) => guardId === pinId);
     // An unknown one is no error: it may have run out, and letting go of nothing does no harm.
@@ -86,6 +89,7 @@ const cloneRoutes = (engine: EngineParts): Routes => ({
   [path('collections/clone')]: writeRoute(CloneRequest, async (request, context) => {
     const source = await findCollection(engine, request, context);
     const target = { dbName: source.dbName, collectionName: request.targetCollectionName };
+    await finishDropOf(engine, target);
     await cloneCollection(engine.ports, engine.catalog, source, target);
     return { data: {} };
   }),
@@ -97,19 +101,27 @@ const cloneRoutes = (engine: EngineParts): Routes => ({
     const { clock, entropy, table } = engine.ports;
     const startMs = clock.nowMs();
     const target = { dbName, collectionName: targetCollectionName };
+    await finishDropOf(engine, target);
     await restoreSnapshot(engine.ports, engine.catalog, row, target);
     const jobId = mintCollectionId(clock, entropy);
     const timeCost = clock.nowMs() - startMs;
-    await putJob(table, { ...target, jobId, snapshotName, startMs, timeCost });
+    // Only tells of it: the collection is there, whatever becomes of this row (I12).
+    const job = { ...target, jobId, snapshotName, startMs, timeCost };
+    await putJob(table, job).catch((error: unknown) => {
+      throw restoredAllTheSame(error);
+    });
     return { data: { jobId } };
   }),
-  [path('jobs/snapshot/describe')]: readRoute(SnapshotJobRequest, async ({ jobId }) => {
+  [path('jobs/snapshot/describe')]: readRoute(SnapshotJobRequest, async (request, context) => {
+    checkDatabase(databaseOf(request, context));
+    const { jobId } = request;
     const job = await readJob(engine.ports.table, jobId);
     if (job !== undefined) return { data: showJob(job) };
-    throw new StoreError('INVALID_ARGUMENT', `there is no restore job ${jobId}`);
+    throw new StoreError('INVALID_ARGUMENT', `jobId: there is no restore job ${jobId}`);
   }),
   [path('jobs/snapshot/list')]: readRoute(SnapshotJobsRequest, async (request, context) => {
     const dbName = databaseOf(request, context);
+    checkDatabase(dbName);
     const { collectionName } = request;
     const jobs = (await readJobs(engine.ports.table)).filter(
       (job) =>
@@ -119,6 +131,18 @@ const cloneRoutes = (engine: EngineParts): Routes => ({
     return { data: { records: jobs.map(showJob) } };
   }),
 });
+
+const restoredAllTheSame = (cause: unknown): StoreError =>
+  new StoreError('UNCERTAIN', 'the snapshot is restored, its job could not be noted', { cause });
+
+/** A name whose drop somebody left half done is freed first, as `collections/create` does. */
+async function finishDropOf(
+  engine: EngineParts,
+  { dbName, collectionName }: Readonly<{ dbName: string; collectionName: string }>,
+): Promise<void> {
+  const found = await engine.catalog.findNamed(dbName, collectionName);
+  if (found?.state === 'dropping') await dropCollection(engine, found);
+}
 
 /** Restoring is done when its answer is sent, so a job that is known is complete. */
 const showJob = (job: SnapshotJob): JsonOut => ({
@@ -134,7 +158,7 @@ const showJob = (job: SnapshotJob): JsonOut => ({
 });
 
 async function describe(engine: EngineParts, row: PinRow): Promise<JsonOut> {
-  const { name = '', description, source, cut } = row.pin;
+  const { name = '', description, source, cut, openedMs } = row.pin;
   const content = await readCut(engine.ports, row);
   const { partitions } = decodeCollection(content.definition, `cut ${row.key.sort}`);
   return {
@@ -142,7 +166,7 @@ async function describe(engine: EngineParts, row: PinRow): Promise<JsonOut> {
     description,
     collectionName: source.collectionName,
     partitionNames: partitions.map(({ partitionName }) => partitionName),
-    createTs: content.logTimeMs,
+    createTs: openedMs,
     s3Location: cut?.key ?? '',
     rowCount: content.manifests.reduce((sum, { rowsApplied }) => sum + rowsApplied, 0),
   };
@@ -188,6 +212,15 @@ async function snapshotsIn(
 
 const notFound = (name: string): StoreError =>
   new StoreError('SNAPSHOT_NOT_FOUND', `snapshot not found[snapshot=${name.slice(0, 255)}]`);
+
+/** Guards of one snapshot at a time: 64 of 50 bytes leave the row small. */
+const GUARDS_MAX = 64;
+
+const tooManyGuards = (name: string): StoreError =>
+  new StoreError(
+    'OVERLOADED',
+    `snapshot ${name} is pinned ${GUARDS_MAX} times, the maximum; unpin it, or wait until one runs out`,
+  );
 
 const liveGuards = ({ guards }: Pin, nowMs: number): Pin['guards'] =>
   guards.filter(({ expiresAtMs }) => expiresAtMs > nowMs);

@@ -47,7 +47,7 @@ describe('metrics', () => {
     const found = await samples();
     const path = 'path="/v2/vectordb/entities/insert"';
     expect(found.get(`sterna_http_requests_total{code="0",${path}}`)).toBe(1);
-    expect(found.get(`sterna_http_request_duration_ms_count{${path}}`)).toBe(1);
+    expect(found.get(`sterna_http_request_duration_ms_count{outcome="answered",${path}}`)).toBe(1);
   });
 
   test('what is stored: collections, rows, and how they lie in tail and segments', async () => {

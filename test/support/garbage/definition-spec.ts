@@ -45,7 +45,7 @@ export const TYPES: readonly string[] = [...BUILT_TYPES, ...UNBUILT_TYPES];
 const NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
 /** A new name: 255 characters of letters, digits and underscores. */
-const newName =
+export const newName =
   (code: number, ...words: string[]): Spec =>
   (value, name) => {
     if (typeof value !== 'string') return refused(1801, name);
@@ -61,7 +61,7 @@ const fieldName: Spec = (value, name) => {
   return newName(1701, 'field name')(value, name);
 };
 
-const description: Spec = optional((value, name) => {
+export const description: Spec = optional((value, name) => {
   if (typeof value !== 'string') return refused(1801, name);
   return Buffer.byteLength(value) <= 1024 ? FINE : refused(1100, name);
 });
@@ -238,9 +238,8 @@ const params = map({
   consistencyLevel: choice(['Strong', 'Session', 'Bounded', 'Eventually', 'Customized']),
   ttlSeconds: optional((value, name) => {
     const whole = wholeOf(value);
-    if (whole === undefined || whole < 0 || !Number.isSafeInteger(whole))
-      return refused(1100, name);
-    return whole === 0 ? FINE : refused(3000, name);
+    const isTime = whole !== undefined && whole >= 0 && Number.isSafeInteger(whole);
+    return isTime ? FINE : refused(1100, name);
   }),
   partitionKeyIsolation: optional((value, name) =>
     value === false || value === 'false' ? FINE : refused([1100, 3000], name),

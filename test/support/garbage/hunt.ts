@@ -8,9 +8,9 @@
  */
 import { SeededEntropy } from '#sim/seeded-entropy.ts';
 import { listed, type Mutant, mutate, render } from './mutate.ts';
-import type { Subject } from './routes.ts';
 import type { Complaints } from './spec.ts';
 import { parseStrict } from './strict-json.ts';
+import type { Subject } from './subject.ts';
 import { type Reply, World } from './world.ts';
 
 export type Counts = { mutants: number; refused: number; succeeded: number };

@@ -1,7 +1,7 @@
 /** One thing wrong with a valid body, at the level of its text: chosen by a seed, told by its `how`. */
 import { gzipSync } from 'node:zlib';
 import type { Tree } from './fixture-rows.ts';
-import type { Subject } from './routes.ts';
+import type { Subject } from './subject.ts';
 
 export type Chance = Readonly<{ random(): number }>;
 

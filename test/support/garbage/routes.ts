@@ -1,4 +1,6 @@
 /** A valid body for every built route, what API.md says about each place in it, and texts worth trying. */
+import { CLUSTER_SUBJECTS } from './cluster-routes.ts';
+import { COPY_SUBJECTS } from './copy-routes.ts';
 import { checkIndexes, createSpec, indexParams } from './definition-spec.ts';
 import {
   AUTO,
@@ -9,7 +11,6 @@ import {
   LOADED,
   MAIN,
   row,
-  type Tree,
   UNLOADED,
 } from './fixture-rows.ts';
 import {
@@ -37,38 +38,12 @@ import {
   required,
   type Spec,
 } from './spec.ts';
-import { NAMES, TEXTS } from './texts.ts';
-
-export type Subject = Readonly<{
-  /** The verb, and what is special about this body of it. */
-  name: string;
-  verb: string;
-  body: Tree;
-  spec: Spec;
-  /** A reply with code 0 may change what the store holds. */
-  writes?: boolean;
-  /** JSON texts to put where a member of this name stands. */
-  texts?: Readonly<Record<string, readonly string[]>>;
-  /** Members to add to the body, as JSON text. */
-  extras?: Readonly<Record<string, string>>;
-}>;
+import { type Subject, subject } from './subject.ts';
+import { NAMES } from './texts.ts';
+import { KNOWN_PASSWORD, KNOWN_USER, USER_TEXTS, updatePasswordSpec } from './user-spec.ts';
 
 const listed = request({ dbName: database });
 const one = request({ dbName: database, collectionName: collection });
-
-const subject = (
-  verb: string,
-  body: Tree,
-  spec: Spec,
-  more: Partial<Subject> & Readonly<{ special?: string }> = {},
-): Subject => ({
-  name: more.special === undefined ? verb : `${verb} (${more.special})`,
-  verb,
-  body,
-  spec,
-  ...more,
-  texts: { ...TEXTS, ...more.texts },
-});
 
 const writes = true;
 const main = { dbName: 'default', collectionName: 'main' } as const;
@@ -389,4 +364,17 @@ export const SUBJECTS: readonly Subject[] = [
     }),
     { writes, texts: { collectionName: ['"bare"', ...NAMES.slice(3)] } },
   ),
+  subject(
+    'users/update_password',
+    {
+      userName: KNOWN_USER,
+      password: KNOWN_PASSWORD,
+      newPassword: 'second-secret',
+      description: 'reads only',
+    },
+    updatePasswordSpec,
+    { writes, texts: USER_TEXTS },
+  ),
+  ...COPY_SUBJECTS,
+  ...CLUSTER_SUBJECTS,
 ];

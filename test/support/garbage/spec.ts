@@ -72,22 +72,39 @@ export const list =
     Array.isArray(value) ? value.flatMap((each) => item(each, name)) : refused(1801, name);
 
 /** An object of a request: keys match without regard to case, unknown ones are ignored. */
-export const request =
+export const request = (
+  members: Readonly<Record<string, Spec>>,
+  rule: (members: Members) => Complaints = () => FINE,
+): Spec => requestWith(members, rule, () => FINE);
+
+/** As {@link request}, of a verb of ours: an unknown key is refused, whatever its value. */
+export const strictRequest = (members: Readonly<Record<string, Spec>>): Spec =>
+  requestWith(
+    members,
+    () => FINE,
+    (key) => refused(1100, key.slice(0, 64)),
+  );
+
+const requestWith =
   (
     members: Readonly<Record<string, Spec>>,
-    rule: (members: Members) => Complaints = () => FINE,
+    rule: (members: Members) => Complaints,
+    unknown: (key: string) => Complaints,
   ): Spec =>
   (value, name) => {
     if (!isObject(value)) return refused(1801, ...(name === '' ? [] : [name]));
     const spelling = new Map(Object.keys(members).map((key) => [key.toLowerCase(), key]));
     const given = new Map<string, unknown>();
+    const others: Complaints[] = [];
     for (const [key, member] of Object.entries(value)) {
       const known = spelling.get(key.toLowerCase());
+      if (known === undefined) others.push(unknown(key));
       if (known === undefined || member === null) continue;
-      if (given.has(known)) return refused(1801, known);
+      if (given.has(known)) return [...others.flat(), ...refused(1801, known)];
       given.set(known, member);
     }
-    const own = Object.entries(members).flatMap(([key, spec]) => spec(given.get(key), key));
+    const asked = Object.entries(members).flatMap(([key, spec]) => spec(given.get(key), key));
+    const own = [...others.flat(), ...asked];
     return isOpen(own) ? [...own, ...rule(given)] : own;
   };
 

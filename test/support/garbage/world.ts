@@ -2,10 +2,18 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { startSterna } from '#runtime/start.ts';
+import { recordPosition } from '#base/position.ts';
+import { createUser } from '#catalog/access.ts';
+import { readPins } from '#catalog/pins.ts';
+import { type Sterna, startSterna } from '#runtime/start.ts';
+import { putJob } from '#service/snapshot-jobs.ts';
+import { asideKey, putAside } from '#wal/parked-aside.ts';
+import { ASIDE } from './cluster-routes.ts';
+import { KEPT, KNOWN_JOB } from './copy-routes.ts';
 import { AUTO_ROWS, KEYS_ROWS, MAIN_ROWS, type Tree } from './fixture-rows.ts';
 import { render } from './mutate.ts';
-import type { Subject } from './routes.ts';
+import type { Subject } from './subject.ts';
+import { KNOWN_PASSWORD, KNOWN_USER } from './user-spec.ts';
 
 export type Reply = Readonly<{ status: number; text: string; envelope: Envelope }>;
 /** Members of a reply; of numbers nothing but their text is compared. */
@@ -14,13 +22,17 @@ export type Envelope = Readonly<Record<string, unknown>>;
 type Body = string | Uint8Array<ArrayBuffer>;
 type Headers = Readonly<Record<string, string>>;
 
+/** What leaves a new collection behind. */
+const MAKING = ['collections/create', 'collections/clone', 'snapshots/restore'];
+const USER_KEY = { partition: 'users', sort: KNOWN_USER };
+
 export class World {
   readonly #url: string;
-  readonly #close: () => Promise<void>;
+  readonly #sterna: Sterna;
 
-  private constructor(url: string, close: () => Promise<void>) {
-    this.#url = url;
-    this.#close = close;
+  private constructor(sterna: Sterna) {
+    this.#url = sterna.url;
+    this.#sterna = sterna;
   }
 
   static async open(): Promise<World> {
@@ -31,16 +43,17 @@ export class World {
       logLevel: 'error',
       pace: { applyLingerMs: 5 },
     });
-    const world = new World(sterna.url, async () => {
-      await sterna.close();
-      await rm(dir, { recursive: true, force: true });
-    });
+    const world = new World(sterna);
+    await world.#setPassword();
     for (const form of FORMS) await world.must('collections/create', form);
     await world.must('collections/release', { collectionName: 'indexed' });
     await world.#fill();
     // One half of the rows is read from segments, the other from the tail.
     await world.must('collections/flush', { collectionName: 'main' });
     await world.#fill();
+    await world.#takeKept();
+    await world.#noteJob();
+    await world.#setAside();
     return world;
   }
 
@@ -50,12 +63,49 @@ export class World {
     await this.must('entities/insert', { collectionName: 'auto', data: AUTO_ROWS });
   }
 
-  close(): Promise<void> {
-    return this.#close();
+  async close(): Promise<void> {
+    await this.#sterna.close();
+    await rm(this.#sterna.dir, { recursive: true, force: true });
+  }
+
+  /** The user of the subject `users/update_password` is new, with the password that it gives. */
+  async #setPassword(): Promise<void> {
+    const { ports } = this.#sterna.engine;
+    await ports.global.delete(USER_KEY);
+    await createUser(ports, { user: KNOWN_USER, password: KNOWN_PASSWORD });
+  }
+
+  async #takeKept(): Promise<void> {
+    await this.must('snapshots/create', { collectionName: 'main', snapshotName: KEPT });
+  }
+
+  async #noteJob(): Promise<void> {
+    await putJob(this.#sterna.engine.ports.table, {
+      ...{ jobId: KNOWN_JOB, snapshotName: KEPT, dbName: 'default', collectionName: 'main' },
+      ...{ startMs: 1, timeCost: 1 },
+    });
+  }
+
+  /** A record that an operator once set aside: setting it aside again says so again. */
+  async #setAside(): Promise<void> {
+    const { ports, catalog } = this.#sterna.engine;
+    const { collectionId } = await catalog.findCollection('default', ASIDE.collectionName);
+    const id = { collectionId, shard: ASIDE.shard };
+    const bytes = new Uint8Array(ASIDE.bytes);
+    for (const part of ['record', 'payload'] as const) {
+      await ports.objects.put(asideKey(id, ASIDE.sequence, part), bytes);
+    }
+    await putAside(ports.table, id, {
+      ...{ state: 'void', sequence: ASIDE.sequence, position: recordPosition(1, 1, '7') },
+      ...{ arrivalMs: 1, setAsideMs: 2, code: 'DATA_CORRUPT', reason: 'no record' },
+      ...{ recordId: undefined, rows: 0, tombstones: 0, schemaVersion: 0, wasVisible: false },
+      ...{ recordBytes: ASIDE.bytes, payloadBytes: ASIDE.bytes },
+    });
   }
 
   async call(verb: string, body: Body, headers: Headers = {}): Promise<Reply> {
-    const response = await fetch(`${this.#url}/v2/vectordb/${verb}`, {
+    const path = verb.startsWith('/') ? verb : `/v2/vectordb/${verb}`;
+    const response = await fetch(`${this.#url}${path}`, {
       method: 'POST',
       headers: { authorization: 'Bearer root:Milvus', ...headers },
       body,
@@ -72,7 +122,11 @@ export class World {
 
   /** Puts back what a valid request of the subject took away or added. */
   async mend({ verb }: Subject): Promise<void> {
-    if (verb === 'collections/create') await this.#dropMade();
+    if (MAKING.includes(verb)) await this.#dropMade();
+    if (verb === 'snapshots/create') await this.#dropFresh();
+    if (verb === 'snapshots/drop') await this.#takeKept();
+    if (verb === 'snapshots/pin') await this.#unpin();
+    if (verb === 'snapshots/restore') await this.#forgetJobs();
     if (verb === 'collections/drop') await this.must('collections/create', VICTIM);
     if (verb === 'collections/release') {
       await this.must('collections/load', { collectionName: 'toggled' });
@@ -90,7 +144,30 @@ export class World {
         await this.must('indexes/drop', { collectionName: 'unindexed', indexName });
       }
     }
+    if (verb === 'users/update_password') await this.#setPassword();
     if (verb === 'indexes/drop') await this.must('indexes/create', INDEXED_INDEX);
+  }
+
+  async #dropFresh(): Promise<void> {
+    for (const { pin } of await readPins(this.#sterna.engine.ports.table)) {
+      if (pin.name === undefined || pin.name === KEPT) continue;
+      const { collectionName } = pin.source;
+      await this.must('snapshots/drop', { collectionName, snapshotName: pin.name });
+    }
+  }
+
+  async #unpin(): Promise<void> {
+    for (const { pin } of await readPins(this.#sterna.engine.ports.table)) {
+      for (const { guardId } of pin.guards) await this.must('snapshots/unpin', { pinId: guardId });
+    }
+  }
+
+  async #forgetJobs(): Promise<void> {
+    const { table } = this.#sterna.engine.ports;
+    for (const { partition, sort } of await table.query('jobs/snapshot')) {
+      await table.delete({ partition, sort });
+    }
+    await this.#noteJob();
   }
 
   async #dropMade(): Promise<void> {
@@ -107,13 +184,21 @@ export class World {
   }
 
   /**
-   * Definitions, states, indexes, rows, the number of rows ever written and the newest position of every
+   * Definitions, states, indexes, rows, snapshots, jobs, the number of rows ever written and the newest position of every
    * shard: a write that was refused has moved none of them, not even by a record without effect (I11).
    */
   async content(): Promise<string> {
     const names = await this.#collections();
     const seen = await Promise.all(names.map((name) => this.#contentOf(name)));
-    return names.map((name, index) => `${name}: ${seen[index]}`).join('\n');
+    const { global, table } = this.#sterna.engine.ports;
+    const user = await global.get(USER_KEY);
+    const jobs = await table.query('jobs/snapshot');
+    return [
+      ...names.map((name, index) => `${name}: ${seen[index]}`),
+      ...(await readPins(table)).map(({ pin }) => JSON.stringify(pin)),
+      ...jobs.map(({ value }) => Buffer.from(value).toString()),
+      Buffer.from(user?.value ?? []).toString(),
+    ].join('\n');
   }
 
   async #contentOf(collectionName: string): Promise<string> {

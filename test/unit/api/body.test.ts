@@ -1,7 +1,7 @@
 /** Bodies as clients really send them, and every way in which they can be wrong. */
 import { gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
-import type * as z from 'zod';
+import * as z from 'zod';
 import { parseBody, readBody } from '#api/body.ts';
 import { CreateCollectionRequest, LoadStateRequest } from '#api/collections.ts';
 import {
@@ -346,5 +346,47 @@ describe('values', () => {
       '{"collectionName":"c","data":[[0.1,9007199254740993]]}',
     );
     expect(data?.[0]).toEqual(Float32Array.of(0.1, 2 ** 53));
+  });
+});
+
+describe('parseBody of a strict schema, as our own verbs have it', () => {
+  const Strict = z.strictObject({
+    collectionName: z.string(),
+    full: z.boolean().optional(),
+    inner: z.strictObject({ depth: z.int() }).optional(),
+    free: z.object({ known: z.int().optional() }).optional(),
+  });
+  const parse = (body: object) => parseBody(Strict, JSON.stringify(body));
+
+  test('takes its keys in any case, and a null as left out', () => {
+    const body = { COLLECTIONNAME: 'birds', Full: true, inner: { Depth: 1 }, free: { other: 2 } };
+    expect(parse(body)).toEqual({
+      collectionName: 'birds',
+      full: true,
+      inner: { depth: 1 },
+      free: {},
+    });
+    expect(parse({ collectionName: 'birds', full: null })).toEqual({ collectionName: 'birds' });
+  });
+
+  test.each<Readonly<{ body: object; says: string }>>([
+    { body: { collectionName: 'birds', fulll: true }, says: 'fulll: there is no such member' },
+    { body: { collectionName: 'birds', fulll: null }, says: 'fulll: ' },
+    { body: { collectionName: 'birds', inner: { deep: 1 } }, says: 'inner.deep: ' },
+    { body: { collectionName: 'birds', ['__proto__x']: 1 }, says: '__proto__x: ' },
+    { body: { collectionName: 'birds', constructor: 1 }, says: 'constructor: ' },
+    { body: { collectionName: 'birds', ['k'.repeat(9_000)]: 1 }, says: `${'k'.repeat(64)}: ` },
+  ])('refuses a key that it does not know: $says', async ({ body, says }) => {
+    const { code, message } = await refusal(() => parse(body));
+    expect({ code, message: message.slice(0, says.length) }).toEqual({
+      code: 'INVALID_ARGUMENT',
+      message: says,
+    });
+    expect(message.length).toBeLessThan(200);
+  });
+
+  test('says which keys there are', async () => {
+    const { message } = await refusal(() => parse({ collectionName: 'birds', fulll: true }));
+    expect(message).toContain('known are collectionName, full, inner, free');
   });
 });

@@ -215,7 +215,8 @@ describe('creation', () => {
     { at: 3, named: true },
   ])('dying before put $at leaves a name only with a collection', async ({ at, named }) => {
     expect(await codeOf(open(new Dying(global, at)).createCollection(definition()))).toBe(
-      'NOT_READY',
+      // Where it can be found the answer may not promise that nothing was made (I12).
+      named ? 'UNCERTAIN' : 'NOT_READY',
     );
     expect(await catalog.listCollections('default')).toEqual(named ? ['docs'] : []);
     const { outcome } = await catalog.createCollection(definition());

@@ -74,3 +74,10 @@ test('of racing workers at most one gets the lease, whatever answers are lost', 
   );
   await fc.assert(race, { numRuns: 300 });
 });
+
+test('a lease of a clock that was set back since is taken over', async () => {
+  nowMs = 21_600_000;
+  await held();
+  nowMs = 1000;
+  expect((await held()).expiresAtMs).toBe(1100);
+});

@@ -16,7 +16,9 @@ import { readGate } from '#wal/gate.ts';
 let dir: string;
 let engine: Engine;
 
-const open = () => openEmbedded({ dir, telemetry: silentTelemetry });
+/** Nobody but the tests finishes a drop. */
+const pace = { collectEveryMs: Number.POSITIVE_INFINITY };
+const open = () => openEmbedded({ dir, telemetry: silentTelemetry, pace });
 
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'sterna-drop-'));
