@@ -201,7 +201,11 @@ export class Environment {
         result ??= acted;
       };
       if (fate.effectMs !== undefined) schedule.after(fate.effectMs, take);
-      if (fate.againMs !== undefined) schedule.after(fate.againMs, take);
+      // Once more only what was done: a service that refused a call has not taken it in.
+      const takeAgain = (): void => {
+        result?.then(take, () => undefined);
+      };
+      if (fate.againMs !== undefined) schedule.after(fate.againMs, takeAgain);
       this.#deliver(fate.replyMs, () => {
         const { error } = fate;
         trace(`${name} hears ${what}${error === undefined ? '' : ` ${fate.fault}`}`);

@@ -28,6 +28,7 @@ export type MemoryLogOptions = Readonly<{
   clock: Clock;
   streamShards?: number;
   entropy?: Entropy;
+  reorder?: number;
 }>;
 
 type Stream = {
@@ -40,6 +41,8 @@ type Stream = {
   throttledUntilMs: number;
   entries: LogEntry[];
   lastArrivalMs: number;
+  /** The last entry that anybody has read: whatever comes later stands behind it. */
+  read: Sequence;
 };
 
 /** From the first, to before the second. */
@@ -51,6 +54,7 @@ const HASHES = 2 ** 32;
 export class MemoryLog implements Log {
   readonly #clock: Clock;
   readonly #entropy: Entropy | undefined;
+  readonly #reorder: number;
   readonly #streams: Stream[] = [];
   readonly #checkpoints = new Map<string, Sequence>();
   readonly #waiters = new Set<() => void>();
@@ -60,6 +64,7 @@ export class MemoryLog implements Log {
   constructor(options: MemoryLogOptions) {
     this.#clock = options.clock;
     this.#entropy = options.entropy;
+    this.#reorder = options.reorder ?? 0;
     this.#openEvenly(options.streamShards ?? 1, []);
   }
 
@@ -70,14 +75,11 @@ export class MemoryLog implements Log {
     if (this.#clock.nowMs() < stream.throttledUntilMs) {
       throw new StoreError('OVERLOADED', `stream shard ${stream.name} takes no more entries now`);
     }
-    const sequence = this.#nextSequence(options?.after);
+    const before = this.#placeBefore(stream, options?.after);
+    const sequence = before ?? this.#nextSequence(options?.after);
     stream.lastArrivalMs = Math.max(stream.lastArrivalMs, this.#clock.nowMs());
-    stream.entries.push({
-      sequence,
-      partition,
-      data: data.slice(),
-      arrivalMs: stream.lastArrivalMs,
-    });
+    const entry = { sequence, partition, data: data.slice(), arrivalMs: stream.lastArrivalMs };
+    stream.entries.splice(stream.entries.length - (before === undefined ? 0 : 1), 0, entry);
     for (const wake of [...this.#waiters]) wake();
     return { sequence, streamShard: stream.name };
   }
@@ -88,7 +90,8 @@ export class MemoryLog implements Log {
 
   async read(streamShard: string, options: ReadOptions): Promise<readonly LogEntry[]> {
     checkReadOptions(options);
-    const { entries } = this.#find(streamShard);
+    const stream = this.#find(streamShard);
+    const { entries } = stream;
     const page: LogEntry[] = [];
     let bytes = 0;
     for (const entry of entries) {
@@ -99,7 +102,14 @@ export class MemoryLog implements Log {
       bytes += entry.data.length;
       if (page.length === options.limit || bytes >= (options.maxBytes ?? Infinity)) break;
     }
+    const last = page.at(-1)?.sequence ?? '0';
+    if (compareSequences(last, stream.read) > 0) stream.read = last;
     return page;
+  }
+
+  /** The entry as it is, for an oracle that looks in the moment in which it arrives. */
+  peek(streamShard: string, sequence: Sequence): LogEntry | undefined {
+    return this.#find(streamShard).entries.findLast((entry) => entry.sequence === sequence);
   }
 
   async wait(streamShard: string, after: Sequence | undefined, timeoutMs: number): Promise<void> {
@@ -204,7 +214,7 @@ export class MemoryLog implements Log {
 
   #open(range: HashRange, parents: readonly string[]): void {
     const name = `shard-${this.#streams.length}`;
-    const empty = { closed: false, throttledUntilMs: 0, entries: [], lastArrivalMs: 0 };
+    const empty = { closed: false, throttledUntilMs: 0, entries: [], lastArrivalMs: 0, read: '0' };
     this.#streams.push({ name, parents, range, ...empty });
   }
 
@@ -222,6 +232,26 @@ export class MemoryLog implements Log {
       throw new StoreError('INVALID_ARGUMENT', `the log has no stream shard ${streamShard}`);
     }
     return found;
+  }
+
+  /** A free number before the last entry and behind the one before it, if there is one. */
+  #placeBefore(stream: Stream, after: Sequence | undefined): Sequence | undefined {
+    if (this.#reorder === 0) return undefined;
+    const wanted = (this.#entropy?.random() ?? 1) < this.#reorder;
+    const last = stream.entries.at(-1)?.sequence;
+    if (!wanted || last === undefined) return undefined;
+    const previous = stream.entries.at(-2)?.sequence ?? '0';
+    const place = String(BigInt(last) - 1n);
+    const bounds = [previous, stream.read, after ?? '0'];
+    const isFree = bounds.every((bound) => compareSequences(place, bound) > 0);
+    return isFree && !this.#isUsed(place) ? place : undefined;
+  }
+
+  /** Stream shards share one counter. */
+  #isUsed(sequence: Sequence): boolean {
+    return this.#streams.some(({ entries }) =>
+      entries.some((entry) => entry.sequence === sequence),
+    );
   }
 
   #nextSequence(after: Sequence | undefined): Sequence {

@@ -1,5 +1,6 @@
 /** What the clients of a history did and heard: the ground on which the oracles judge. */
 import type { Key } from '#schema/column.ts';
+import type { CollectionPlan } from './actors/collections.ts';
 
 /**
  * - `done`: acknowledged.
@@ -27,8 +28,11 @@ export type Change =
   | Readonly<{ kind: 'generated'; values: readonly bigint[]; ids: readonly Key[] }>
   | Readonly<{ kind: 'delete-keys'; keys: readonly Key[] }>
   | Readonly<{ kind: 'delete-some'; matches: (value: bigint) => boolean }>
-  /** Everything in a collection of that name goes. */
-  | Readonly<{ kind: 'drop' }>
+  /** Everything in a collection of that name goes: by a drop or a truncation. */
+  | Readonly<{ kind: 'empty' }>
+  /** The collection begins, as a copy of what another held. */
+  | Readonly<{ kind: 'copy' }>
+  | Readonly<{ kind: 'snapshot'; name: string }>
   /** Changes no row: creates, flushes; and what must be refused. */
   | Readonly<{ kind: 'none' }>;
 
@@ -47,12 +51,16 @@ export type ReadOperation = Readonly<{
 }>;
 
 export class Evidence {
+  /** Collections that clients made as copies of others, in the order in which they asked. */
+  readonly copies: CollectionPlan[] = [];
   readonly writes: WriteOperation[] = [];
   readonly reads: ReadOperation[] = [];
   /** Operations of clients, whatever came of them. */
   operations = 0;
   /** Attempts under a `RequestId` after the first. */
   retries = 0;
+  /** Truncations that were acknowledged. */
+  truncations = 0;
   /** What engines reported, by the event's name. */
   readonly events = new Map<string, number>();
   compactions = 0;

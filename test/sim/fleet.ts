@@ -10,6 +10,7 @@ import { DeadRows } from '#maintain/dead-rows.ts';
 import type { Facts, Telemetry } from '#ports/telemetry.ts';
 import { type EngineCore, openCore } from '#runtime/engine.ts';
 import { adminRoutes } from '#service/admin.ts';
+import { parkedRoutes } from '#service/parked.ts';
 import { readRoutes } from '#service/read.ts';
 import type { Routes } from '#service/route.ts';
 import { writeRoutes } from '#service/write.ts';
@@ -99,7 +100,10 @@ export class Fleet {
       // Graphs are off in a simulation: nothing is ever written there.
       { scratchDir: '/nonexistent', cacheBytes: CACHE_BYTES },
     );
-    const routes = { ...writeRoutes(engine), ...readRoutes(engine), ...adminRoutes(engine) };
+    const routes = {
+      ...{ ...writeRoutes(engine), ...readRoutes(engine), ...adminRoutes(engine) },
+      ...parkedRoutes(engine),
+    };
     const process = { environment, role, engine, routes, deadRows: new DeadRows() };
     this.#running.push(process);
     return process;

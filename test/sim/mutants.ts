@@ -5,11 +5,20 @@
  *
  * The first line of a patch names the invariant and says in a sentence what is wrong; it is written
  * before anybody looks whether an oracle catches it. `--verify` also asks of each mutant what a bug
- * worth planting must do: survive 50 histories in which nothing goes wrong.
+ * worth planting must do: survive 50 histories in which nothing goes wrong, and the unit tests of the
+ * chapters that it touches.
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { randomInt } from 'node:crypto';
-import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+} from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -26,7 +35,7 @@ const { values } = parseArgs({
 });
 
 const FOLDER = 'test/sim/mutants';
-const COPIED = ['package.json', 'tsconfig.json', 'shared', 'test'];
+const COPIED = ['package.json', 'tsconfig.json', 'vitest.config.ts', 'shared', 'test'];
 /** Histories without faults that a bug worth planting survives. */
 const CALM_HISTORIES = 50;
 
@@ -38,6 +47,7 @@ type Verdict = Readonly<{
   after: number;
   by: string;
   survivesCalm: boolean | undefined;
+  survivesUnits: boolean | undefined;
 }>;
 
 /** Patches that do not apply: the code moved on, and they must follow. */
@@ -75,19 +85,23 @@ function plant(name: string): string | undefined {
   return undefined;
 }
 
-function simulate(
-  dir: string,
-  args: readonly string[],
-): Promise<Readonly<{ status: number | null; text: string }>> {
+type Ended = Readonly<{ status: number | null; text: string }>;
+
+const simulate = (dir: string, args: readonly string[]): Promise<Ended> =>
+  run(dir, ['test/sim/main.ts', '--no-shrink', '--jobs', '1', ...args]);
+
+/** The unit tests of the chapters that the patch touches. */
+function testUnits(dir: string, patch: string): Promise<Ended> {
+  const chapters = [...patch.matchAll(/^\+\+\+ b\/shared\/([a-z]+)\//gm)].map((match) => match[1]);
+  const folders = chapters.map((chapter) => `test/unit/${chapter}`);
+  const there = folders.filter((folder) => existsSync(join(dir, folder)));
+  if (there.length === 0) return Promise.resolve({ status: 0, text: '' });
+  return run(dir, [resolve('node_modules/vitest/vitest.mjs'), 'run', ...there]);
+}
+
+function run(dir: string, args: readonly string[]): Promise<Ended> {
   return new Promise((resolve) => {
-    const child = spawn(
-      process.execPath,
-      ['test/sim/main.ts', '--no-shrink', '--jobs', '1', ...args],
-      {
-        cwd: dir,
-        stdio: ['ignore', 'pipe', 'pipe'],
-      },
-    );
+    const child = spawn(process.execPath, args, { cwd: dir, stdio: ['ignore', 'pipe', 'pipe'] });
     let text = '';
     child.stdout.on('data', (data: Buffer) => {
       text += data.toString();
@@ -101,18 +115,20 @@ function simulate(
 
 /** Undefined where the patch does not apply. */
 async function judge(name: string): Promise<Verdict | undefined> {
-  const head = readFileSync(join(FOLDER, `${name}.patch`), 'utf8').split('\n', 1)[0] ?? '';
+  const patch = readFileSync(join(FOLDER, `${name}.patch`), 'utf8');
+  const head = patch.split('\n', 1)[0] ?? '';
   const invariant = head.split(':', 1)[0] ?? '';
   const dir = plant(name);
   if (dir === undefined) return undefined;
   try {
-    const run = ['--first', '--histories', values.histories, '--seed', seed];
-    const { status, text } = await simulate(dir, run);
+    const wanted = ['--first', '--histories', values.histories, '--seed', seed];
+    const { status, text } = await simulate(dir, wanted);
     const found = /^seed \d+: (.*)$/m.exec(text)?.[1];
     const after = Number(/^sim: (\d+) histories/m.exec(text)?.[1] ?? 0);
     const calm = values.verify
       ? await simulate(dir, ['--calm', '--histories', String(CALM_HISTORIES), '--seed', seed])
       : undefined;
+    const units = values.verify ? await testUnits(dir, patch) : undefined;
     return {
       name,
       invariant,
@@ -120,6 +136,7 @@ async function judge(name: string): Promise<Verdict | undefined> {
       after,
       by: found ?? (status === 0 ? '' : (text.trim().split('\n').at(-1) ?? '')),
       survivesCalm: calm && calm.status === 0,
+      survivesUnits: units && units.status === 0,
     };
   } finally {
     rmSync(dir, { recursive: true });
@@ -138,8 +155,9 @@ const work = async (): Promise<void> => {
     const verdict = await judge(name);
     if (verdict === undefined) continue;
     verdicts.push(verdict);
-    const { caught, after, invariant, by, survivesCalm } = verdict;
-    const calm = survivesCalm === false ? ', FAILS IN CALM' : '';
+    const { caught, after, invariant, by, survivesCalm, survivesUnits } = verdict;
+    const units = survivesUnits === false ? ', FAILS UNIT TESTS' : '';
+    const calm = `${survivesCalm === false ? ', FAILS IN CALM' : ''}${units}`;
     const how = caught ? `caught after ${after}: ${by.slice(0, BY_CHARACTERS)}` : 'NOT CAUGHT';
     console.log(`${name.padEnd(28)} ${invariant.padEnd(4)} ${how}${calm}`);
   }

@@ -30,6 +30,7 @@ async function run({
       duplicates: 1,
       fences: 1,
       retries: 1,
+      ...{ truncations: 1, snapshots: 1, clones: 1, parked: 1, setAside: 1, expired: 1 },
       undecided: 0,
     },
     actors: 5,

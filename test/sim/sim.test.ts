@@ -4,6 +4,7 @@
  */
 import { spawnSync } from 'node:child_process';
 import { randomInt } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { runHistory } from './history.ts';
 import { type Ask, commandOf, toOptions } from './options.ts';
@@ -24,6 +25,11 @@ const REGRESSIONS: readonly (readonly [number, string])[] = [
   [20252, 'a delete by filter that was sent again deleted newer rows of other shards (I2)'],
   [20592, 'a lease renewal that was throttled broke a promise that nobody heard (I12)'],
   [987, 'an archive that left the id window was deleted under its readers (I6)'],
+  [4271, 'a clone that was refused behind its name was there all the same (I12)'],
+  [70007, 'a restore whose job could not be noted said that nothing was made (I12)'],
+  [70067, 'a truncation that was on its way said that nothing was changed (I12)'],
+  [90342, 'a drop whose mark was not heard of said that nothing was changed (I12)'],
+  [4242, 'scrub missed the cut of a clone that was dropped and collected (I9)'],
 ];
 const FIXED = [1, 2, 3, 4, 5];
 
@@ -46,7 +52,9 @@ const failures = (reports: readonly Report[]): string[] =>
       return `${first?.invariant}: ${first?.what}\n  ${commandOf({ seed })}`;
     });
 
-test('I1, I2, I4-I7, I11, I12 hold in histories of known seeds', { timeout: 240_000 }, async () => {
+test('I1, I2, I4-I7, I9, I11, I12 hold in histories of known seeds', {
+  timeout: 240_000,
+}, async () => {
   const reports = await runSeeds([...FIXED, ...REGRESSIONS.map(([seed]) => seed)]);
   expect(failures(reports)).toEqual([]);
   expect(reports.filter(({ counts }) => !counts).map(({ seed }) => seed)).toEqual([]);
@@ -60,6 +68,23 @@ test('and in histories of fresh seeds', { timeout: 480_000 }, async () => {
   console.log(`sim: fresh seeds ${first} to ${first + FRESH - 1}`);
   const reports = await runSeeds(Array.from({ length: FRESH }, (_, index) => first + index));
   expect(failures(reports)).toEqual([]);
+});
+
+test('every planted bug is in the table, as its patch says, and three at least per invariant', () => {
+  const folder = 'test/sim/mutants';
+  const table = readFileSync(`${folder}/README.md`, 'utf8');
+  const patches = readdirSync(folder).filter((file) => file.endsWith('.patch'));
+  const invariants = patches.map((file) => {
+    const [head = ''] = readFileSync(`${folder}/${file}`, 'utf8').split('\n', 1);
+    const [invariant = '', ...rest] = head.split(': ');
+    const sentence = rest.join(': ');
+    expect(table).toContain(`| \`${file.replace('.patch', '')}\` | ${invariant} | ${sentence} |`);
+    return invariant;
+  });
+  expect(table.split('\n').filter((line) => line.startsWith('| `'))).toHaveLength(patches.length);
+  for (const invariant of ['I1', 'I2', 'I4', 'I5', 'I6', 'I7', 'I9', 'I11', 'I12']) {
+    expect(invariants.filter((one) => one === invariant).length).toBeGreaterThanOrEqual(3);
+  }
 });
 
 test('a seed is one history, byte for byte, here and in another process', {

@@ -27,7 +27,10 @@ export const reportOf = ({ violations, faultsByKind, ...rest }: Outcome): Report
 });
 
 /** What a hundred histories must show; a feature that never occurs is not tested. */
-export const REQUIRED = ['compactions', 'collections', 'voids', 'fences', 'retries'] as const;
+export const REQUIRED = [
+  ...(['compactions', 'collections', 'voids', 'fences', 'retries', 'truncations'] as const),
+  ...(['snapshots', 'clones', 'parked', 'setAside', 'expired'] as const),
+] as const;
 
 export class Totals {
   histories = 0;

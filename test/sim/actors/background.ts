@@ -2,7 +2,8 @@
 import { isStoreError } from '#base/errors.ts';
 import type { Collection } from '#catalog/collection.ts';
 import { applyEntries, consumeOnce } from '#ingest/consume.ts';
-import { collectShard } from '#maintain/collect.ts';
+import { replayDue } from '#ingest/parked-replay.ts';
+import { type CollectRound, collectRound } from '#maintain/collect-round.ts';
 import { mergeShard } from '#maintain/compact.ts';
 import { COMPACT_POLICY, type CompactPolicy } from '#maintain/pick.ts';
 import type { Delivery } from '#sim/event-source.ts';
@@ -17,6 +18,7 @@ const FUNCTION_MS_MAX = 60_000;
 const MERGE_EVERY_MS = 1_500;
 const COLLECT_EVERY_MS = 2_000;
 const CONSUME_EVERY_MS = 600;
+const REPLAY_EVERY_MS = 15_000;
 const CONSUMER = 'apply';
 
 /** Small enough that a history sees merges of every kind. */
@@ -130,11 +132,6 @@ type ShardWork = (process: Process, collection: Collection, shard: ShardId) => P
 const merge: ShardWork = async ({ engine, deadRows }, collection, shard) =>
   (await mergeShard({ ...engine.ports, deadRows }, collection, shard, POLICY)) !== undefined;
 
-const collect: ShardWork = async ({ engine }, _, shard) => {
-  await collectShard(engine.ports, shard);
-  return false;
-};
-
 /** A piece of work on every shard of every collection that is open; true where more is to be done. */
 export async function everyShard(
   stage: Pick<Stage, 'schedule' | 'fleet' | 'world'>,
@@ -166,8 +163,16 @@ export async function everyShard(
 export const mergeAll = (stage: Pick<Stage, 'schedule' | 'fleet' | 'world'>): Promise<boolean> =>
   everyShard(stage, 'merge', merge);
 
-export const collectAll = (stage: Pick<Stage, 'schedule' | 'fleet' | 'world'>): Promise<boolean> =>
-  everyShard(stage, 'collect', collect);
+/** Everything that is due, in one round. Undefined where it is not known how it ended. */
+export async function collectAll(
+  stage: Pick<Stage, 'schedule' | 'fleet' | 'world'>,
+): Promise<CollectRound | undefined> {
+  const process = stage.fleet.pick('maintain');
+  const { ports, catalog } = process.engine;
+  const outcome = await invoke(stage, process, () => collectRound(ports, catalog));
+  if (outcome.is === 'failed') judgeFailure(stage.world, 'collect', outcome.error, 0, false);
+  return outcome.is === 'ended' ? outcome.value : undefined;
+}
 
 const compactor: Actor = {
   kind: 'compactor',
@@ -215,6 +220,27 @@ const killer: Actor = {
   },
 };
 
+/** Replays what is parked and due, as its schedule does. */
+const replayer: Actor = {
+  kind: 'replayer',
+  isClient: false,
+  async act(stage, client) {
+    while (!stage.isOver()) {
+      await stage.schedule.sleep(REPLAY_EVERY_MS * (0.5 + client.random.random()));
+      await replayParked(stage);
+    }
+  },
+};
+
+export async function replayParked(
+  stage: Pick<Stage, 'schedule' | 'fleet' | 'world'>,
+): Promise<void> {
+  const process = stage.fleet.pick('apply');
+  const { ports, catalog } = process.engine;
+  const outcome = await invoke(stage, process, () => replayDue({ ...ports, collections: catalog }));
+  if (outcome.is === 'failed') judgeFailure(stage.world, 'replay', outcome.error, 0, false);
+}
+
 /** Splits and merges stream shards, and throttles one of them now and then. */
 const cloud: Actor = {
   kind: 'cloud',
@@ -246,6 +272,7 @@ export const BACKGROUND: readonly (readonly [Actor, number])[] = [
   [compactor, 2],
   [collector, 2],
   [killer, 1],
+  [replayer, 1],
 ];
 /** Only where the log is one that reshards. */
 export const CLOUD: Actor = cloud;

@@ -1,88 +1,22 @@
 /** The clients: who writes, moves money, reads, drops, and sends what must be refused. */
 import type { Key } from '#schema/column.ts';
-import type { Client, Written } from '../client.ts';
+import type { Written } from '../client.ts';
 import type { Change } from '../evidence.ts';
-import { type Actor, newSession, noteWrite, type Session, type Stage } from './actor.ts';
+import { type Actor, newSession, noteWrite } from './actor.ts';
+import { BANK, BRIEF, creation, FLEETING, GENERATED, ROWS, rowOf } from './collections.ts';
+import { cloner, snapshotter } from './copies.ts';
+import { read } from './reading.ts';
 import {
-  BANK,
-  type CollectionPlan,
-  creation,
-  FLEETING,
-  GENERATED,
-  PAIR_TOTAL,
-  PAIRS,
-  ROWS,
-  rowOf,
-} from './collections.ts';
-import { type ReadKind, read } from './reading.ts';
-
-/** Sends a write and notes what is known of it. */
-async function send(
-  stage: Stage,
-  client: Client,
-  plan: CollectionPlan,
-  verb: string,
-  body: Readonly<Record<string, unknown>>,
-  change: Change | ((written: Written) => Change),
-  repeat: boolean,
-): Promise<Written> {
-  const startMs = stage.schedule.nowMs();
-  const path = verb.includes('/') ? verb : `entities/${verb}`;
-  const written = await client.write(path, { collectionName: plan.name, ...body }, repeat);
-  noteWrite(stage, {
-    client: client.name,
-    collection: plan.name,
-    what: `${verb} ${plan.name}${'filter' in body ? ` ${body['filter']}` : ''}`,
-    startMs,
-    outcome: written.outcome,
-    code: written.code,
-    attempts: written.attempts,
-    change: typeof change === 'function' ? change(written) : change,
-  });
-  return written;
-}
-
-function remember(session: Session, { reply }: Written): void {
-  // A write's reply has a token, as text.
-  const token = (reply as Readonly<{ token?: string }> | undefined)?.token;
-  if (token !== undefined) session.token = token;
-}
-
-const pick = <T>(client: Client, among: readonly T[], count: number): T[] => {
-  const rest = [...among];
-  return Array.from({ length: Math.min(count, rest.length) }, () => {
-    const [picked] = rest.splice(client.below(rest.length), 1);
-    return picked as T; // The count is at most the length.
-  });
-};
-
-async function writeRows(stage: Stage, client: Client, plan: CollectionPlan, repeat: boolean) {
-  const rows = new Map<Key, bigint>();
-  const keys = pick(client, plan.keys, 1 + client.below(3));
-  for (const key of keys) rows.set(key, stage.nextValue());
-  const pad = client.chance(0.15);
-  const data = [...rows].map(([key, value]) => rowOf(BigInt(key), value, { pad }));
-  const verb = client.chance(0.5) ? 'upsert' : 'insert';
-  return send(stage, client, plan, verb, { data }, { kind: 'rows', rows }, repeat);
-}
-
-function deleteKeys(stage: Stage, client: Client, plan: CollectionPlan, repeat: boolean) {
-  const keys = pick(client, plan.keys, 1 + client.below(3));
-  const filter = `id in [${keys.join(', ')}]`;
-  return send(stage, client, plan, 'delete', { filter }, { kind: 'delete-keys', keys }, repeat);
-}
-
-/** A filter on a column, which the server has to resolve by a read. */
-function deleteSome(stage: Stage, client: Client, plan: CollectionPlan, repeat: boolean) {
-  const modulus = BigInt(3 + client.below(5));
-  const rest = BigInt(client.below(Number(modulus)));
-  const matches = (value: bigint): boolean => value % modulus === rest;
-  const filter = `value % ${modulus} == ${rest}`;
-  return send(stage, client, plan, 'delete', { filter }, { kind: 'delete-some', matches }, repeat);
-}
-
-const READS: readonly ReadKind[] = ['get', 'get', 'query', 'search'];
-const readKind = (client: Client): ReadKind => READS[client.below(READS.length)] ?? 'get';
+  deleteKeys,
+  deleteSome,
+  pick,
+  readKind,
+  remember,
+  send,
+  transfer,
+  truncate,
+  writeRows,
+} from './writing.ts';
 
 /** Writes what comes to its mind, and reads its own writes. */
 const writer: Actor = {
@@ -93,7 +27,8 @@ const writer: Actor = {
     while (await stage.turn(client)) {
       const draw = client.random.random();
       const repeat = client.chance(0.5);
-      if (draw < 0.45) remember(session, await writeRows(stage, client, ROWS, repeat));
+      if (draw < 0.012) await truncate(stage, client, ROWS, repeat);
+      else if (draw < 0.45) remember(session, await writeRows(stage, client, ROWS, repeat));
       else if (draw < 0.57) remember(session, await deleteKeys(stage, client, ROWS, repeat));
       else if (draw < 0.68) remember(session, await deleteSome(stage, client, ROWS, repeat));
       else await read(stage, client, ROWS, session, readKind(client));
@@ -112,28 +47,11 @@ const teller: Actor = {
         await read(stage, client, BANK, session, readKind(client));
         continue;
       }
-      const pair = PAIRS[client.below(PAIRS.length)];
-      if (pair === undefined) continue;
-      const from = BigInt(client.below(Number(PAIR_TOTAL)));
-      const [a, b] = pair;
-      const values = new Map<Key, bigint>([
-        [a, stage.nextValue()],
-        [b, stage.nextValue()],
-      ]);
-      const data = [
-        rowOf(a, values.get(a) ?? 0n, { balance: from }),
-        rowOf(b, values.get(b) ?? 0n, { balance: PAIR_TOTAL - from }),
-      ];
-      const change: Change = { kind: 'rows', rows: values };
-      const written = await send(
-        stage,
-        client,
-        BANK,
-        'upsert',
-        { data },
-        change,
-        client.chance(0.6),
-      );
+      if (client.chance(0.015)) {
+        await truncate(stage, client, BANK, client.chance(0.5));
+        continue;
+      }
+      const written = await transfer(stage, client, BANK, client.chance(0.6));
       remember(session, written);
     }
   },
@@ -146,7 +64,7 @@ const reader: Actor = {
     const session = newSession();
     while (await stage.turn(client)) {
       const draw = client.random.random();
-      const plan = draw < 0.6 ? ROWS : draw < 0.85 ? BANK : FLEETING;
+      const plan = draw < 0.5 ? ROWS : draw < 0.7 ? BANK : draw < 0.85 ? FLEETING : BRIEF;
       await read(stage, client, plan, plan === ROWS ? session : undefined, readKind(client));
     }
   },
@@ -188,6 +106,20 @@ const inserter: Actor = {
   },
 };
 
+/** Writes what lives for a while only. */
+const passing: Actor = {
+  kind: 'passing',
+  isClient: true,
+  async act(stage, client) {
+    while (await stage.turn(client)) {
+      const draw = client.random.random();
+      if (draw < 0.5) await writeRows(stage, client, BRIEF, client.chance(0.3));
+      else if (draw < 0.58) await deleteKeys(stage, client, BRIEF, false);
+      else await read(stage, client, BRIEF, undefined, readKind(client));
+    }
+  },
+};
+
 /** Drops a collection, makes it again, and writes to whatever is there. */
 const dropper: Actor = {
   kind: 'dropper',
@@ -197,11 +129,12 @@ const dropper: Actor = {
       const draw = client.random.random();
       const none: Change = { kind: 'none' };
       if (draw < 0.15) {
-        await send(stage, client, FLEETING, 'collections/drop', {}, { kind: 'drop' }, false);
+        await send(stage, client, FLEETING, 'collections/drop', {}, { kind: 'empty' }, false);
       } else if (draw < 0.4) {
         const body = creation(FLEETING) as Readonly<Record<string, unknown>>; // An object.
         await send(stage, client, FLEETING, 'collections/create', body, none, false);
-      } else if (draw < 0.75) await writeRows(stage, client, FLEETING, false);
+      } else if (draw < 0.45) await truncate(stage, client, FLEETING, client.chance(0.5));
+      else if (draw < 0.75) await writeRows(stage, client, FLEETING, false);
       else if (draw < 0.85) await deleteKeys(stage, client, FLEETING, false);
       else await read(stage, client, FLEETING, undefined, readKind(client));
     }
@@ -228,7 +161,7 @@ const vandal: Actor = {
   async act(stage, client) {
     while (await stage.turn(client)) {
       const bad = BAD[client.below(BAD.length)];
-      if (bad === undefined) continue;
+      if (bad === undefined || !stage.weather.strike('bad-input')) continue;
       const value = stage.nextValue();
       const startMs = stage.schedule.nowMs();
       const body = { collectionName: ROWS.name, ...bad.body(value) };
@@ -269,6 +202,9 @@ export const CLIENTS: readonly (readonly [Actor, number])[] = [
   [reader, 2],
   [inserter, 2],
   [dropper, 2],
+  [passing, 1],
+  [cloner, 2],
+  [snapshotter, 1],
   [vandal, 1],
   [operator, 1],
 ];

@@ -6,6 +6,9 @@ export type CollectionPlan = Readonly<{
   shards: number;
   /** Keys that its writers use; none where the server makes them. */
   keys: readonly bigint[];
+  /** Whether its keys are accounts, by pairs that hold {@link PAIR_TOTAL} together. */
+  isBank?: boolean;
+  ttlSeconds?: number;
 }>;
 
 const DIM = 4;
@@ -35,12 +38,22 @@ export const PAIRS = accountPairs(BANK_SHARDS, 3);
 export const PAIR_TOTAL = 1_000n;
 
 export const ROWS: CollectionPlan = { name: 'rows', shards: 2, keys: keysUpTo(14) };
-export const BANK: CollectionPlan = { name: 'bank', shards: BANK_SHARDS, keys: PAIRS.flat() };
+export const BANK: CollectionPlan = {
+  name: 'bank',
+  shards: BANK_SHARDS,
+  keys: PAIRS.flat(),
+  isBank: true,
+};
 export const FLEETING: CollectionPlan = { name: 'fleeting', shards: 1, keys: keysUpTo(5) };
 export const GENERATED: CollectionPlan = { name: 'generated', shards: 1, keys: [] };
-export const COLLECTIONS = [ROWS, BANK, FLEETING, GENERATED] as const;
+export const BRIEF_SECONDS = 15;
+export const BRIEF: CollectionPlan = {
+  ...{ name: 'brief', shards: 1, keys: keysUpTo(4) },
+  ttlSeconds: BRIEF_SECONDS,
+};
+export const COLLECTIONS = [ROWS, BANK, FLEETING, GENERATED, BRIEF] as const;
 
-export const creation = ({ name, shards, keys }: CollectionPlan): unknown => ({
+export const creation = ({ name, shards, keys, ttlSeconds }: CollectionPlan): unknown => ({
   collectionName: name,
   schema: {
     enableDynamicField: true,
@@ -52,7 +65,7 @@ export const creation = ({ name, shards, keys }: CollectionPlan): unknown => ({
     ],
   },
   indexParams: [{ fieldName: 'vector', indexName: 'vector', metricType: 'L2' }],
-  params: { shardsNum: shards },
+  params: { shardsNum: shards, ...(ttlSeconds === undefined ? {} : { ttlSeconds }) },
 });
 
 /** The vector of a row says its value once more, so that a search can be checked. */

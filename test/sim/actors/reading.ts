@@ -3,7 +3,7 @@ import type { Reply } from '#api/envelope.ts';
 import { CONSISTENCY_LEVELS } from '#catalog/collection.ts';
 import type { Client } from '../client.ts';
 import { noteRead, type Session, type Stage } from './actor.ts';
-import { BANK, type CollectionPlan, PAIR_TOTAL, PAIRS, vectorOf } from './collections.ts';
+import { type CollectionPlan, PAIR_TOTAL, PAIRS, vectorOf } from './collections.ts';
 
 type Row = Readonly<Record<string, unknown>>;
 
@@ -47,7 +47,7 @@ export async function read(
   if (session !== undefined) Object.assign(session.reached, positions);
   noteRead(stage, { ...operation, seen: seenOf(stage, keys, rows, what), positions });
   if (kind === 'search') checkDistances(stage, rows, what);
-  if (plan === BANK) checkTotals(stage, rows, kind === 'get' ? keys : plan.keys, what);
+  if (plan.isBank === true) checkTotals(stage, rows, kind === 'get' ? keys : plan.keys, what);
   return rows;
 }
 
@@ -58,8 +58,8 @@ function bodyOf(kind: ReadKind, keys: readonly bigint[]): Row {
 }
 
 /** In a bank always both of a pair. */
-function someKeys(client: Client, { name, keys }: CollectionPlan): readonly bigint[] {
-  if (name === BANK.name) return PAIRS[client.below(PAIRS.length)] ?? [];
+function someKeys(client: Client, { isBank, keys }: CollectionPlan): readonly bigint[] {
+  if (isBank === true) return PAIRS[client.below(PAIRS.length)] ?? [];
   const first = client.below(keys.length);
   return keys.slice(first, first + 1 + client.below(4));
 }

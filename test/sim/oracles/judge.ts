@@ -10,6 +10,8 @@ import { FLEETING } from '../actors/collections.ts';
 import type { Evidence } from '../evidence.ts';
 import { type ModelShard, replay, sequenceOf, sumText } from '../model.ts';
 import type { World } from '../services.ts';
+import { copiesBeginWithTheirCut, cutsAreWhole, snapshotsAreToldTruly } from './copies.ts';
+import { checkExpiry } from './expiry.ts';
 import { checkLinearizability } from './per-key.ts';
 
 export type Case = Readonly<{
@@ -28,6 +30,14 @@ export type Tally = Readonly<{
   duplicates: number;
   fences: number;
   retries: number;
+  truncations: number;
+  snapshots: number;
+  clones: number;
+  /** Entries that were kept as rows of a parked shard. */
+  parked: number;
+  setAside: number;
+  /** Rows that were seen no more because their time was over. */
+  expired: number;
   /** Keys whose order of operations was too hard to search. */
   undecided: number;
 }>;
@@ -40,13 +50,13 @@ const ORACLES: readonly Oracle[] = [
   sumsFromBytes,
   deletedStaysDeleted,
   sessionsGoForward,
+  cutsAreWhole,
+  copiesBeginWithTheirCut,
+  snapshotsAreToldTruly,
 ];
 
-export async function judge(
-  world: World,
-  evidence: Evidence,
-  collections: readonly Collection[],
-): Promise<Tally> {
+export async function judge(world: World, evidence: Evidence): Promise<Tally> {
+  const collections = [...world.records.collections.values()];
   const models = new Map<string, ModelShard>();
   for (const collection of collections) {
     for (let shard = 0; shard < collection.shards; shard++) {
@@ -57,6 +67,7 @@ export async function judge(
   const given = { world, evidence, collections, models };
   for (const oracle of ORACLES) await oracle(given);
   const undecided = checkLinearizability(given);
+  const expired = checkExpiry(given);
   const total = (of: (model: ModelShard) => number): number =>
     [...models.values()].reduce((sum, model) => sum + of(model), 0);
   return {
@@ -66,9 +77,18 @@ export async function judge(
     duplicates: total((model) => model.duplicate),
     fences: total(({ fences }) => fences),
     retries: evidence.retries,
+    truncations: evidence.truncations,
+    snapshots: world.records.cuts.size,
+    clones: collections.filter(({ collectionId }) => isCopy(world, collectionId)).length,
+    parked: world.parkedEntries,
+    setAside: total(({ setAside }) => setAside),
+    expired,
     undecided,
   };
 }
+
+const isCopy = ({ records }: World, collectionId: number): boolean =>
+  records.found.has(collectionId) && records.cutHeldBy(collectionId) !== undefined;
 
 /**
  * I1, I2, I11, I12: what was acknowledged is in effect once, what was refused with the promise of no
@@ -77,13 +97,20 @@ export async function judge(
 function exactlyOnce({ world, evidence, models }: Case): void {
   const times = new Map<bigint, number>();
   const keys = new Map<bigint, unknown>();
-  for (const { written } of models.values()) {
+  // An operator decided that these are lost, and was told so.
+  const aside = new Set<bigint>();
+  const skipped = new Set<bigint>();
+  for (const [name, { written, asideValues, dropped }] of models) {
+    for (const value of asideValues) aside.add(value);
+    // What is parked in a collection on its way out is never applied, and nobody is there to see it.
+    const isSkipped = dropped && world.parkedShards.has(name);
+    if (isSkipped) for (const value of written.keys()) skipped.add(value);
     for (const [value, { key, times: own }] of written) {
       times.set(value, (times.get(value) ?? 0) + own);
       keys.set(value, key);
     }
   }
-  for (const { change, outcome, what, client } of evidence.writes) {
+  for (const { change, outcome, what, client, code } of evidence.writes) {
     const values =
       change.kind === 'rows'
         ? [...change.rows.values()]
@@ -93,15 +120,15 @@ function exactlyOnce({ world, evidence, models }: Case): void {
     for (const value of values) {
       const found = times.get(value) ?? 0;
       const who = `${client}: ${what} of value ${value}`;
-      if (outcome === 'done' && found === 0)
+      if (outcome === 'done' && found === 0 && !aside.has(value))
         world.violate('I1', `${who} was acknowledged and never took effect`);
-      if (outcome === 'none' && found > 0)
-        world.violate('I12', `${who} was refused and took effect`);
+      if (outcome === 'none' && found > 0 && !skipped.has(value))
+        world.violate('I12', `${who} was refused with ${code} and took effect`);
       if (found > 1) world.violate('I2', `${who} took effect ${found} times`);
     }
     if (change.kind !== 'generated' || outcome !== 'done') continue;
     change.values.forEach((value, index) => {
-      if (keys.get(value) === change.ids[index]) return;
+      if (keys.get(value) === change.ids[index] || aside.has(value)) return;
       world.violate(
         'I12',
         `${client}: row ${value} got the key ${keys.get(value)}, the answer says ${change.ids[index]}`,
@@ -161,11 +188,16 @@ async function sumsFromBytes({ world, collections }: Case): Promise<void> {
 /** I5: a generated key is never used again, so what was deleted by key stays away. */
 function deletedStaysDeleted({ world, evidence, models }: Case): void {
   const live = new Set<unknown>();
-  for (const { rows } of models.values()) for (const key of rows.keys()) live.add(key);
+  const aside = new Set<unknown>();
+  for (const { rows, asideKeys } of models.values()) {
+    for (const key of rows.keys()) live.add(key);
+    for (const key of asideKeys) aside.add(key);
+  }
   for (const { change, outcome, collection, what } of evidence.writes) {
     if (collection !== 'generated' || change.kind !== 'delete-keys' || outcome !== 'done') continue;
     for (const key of change.keys) {
-      if (live.has(key)) world.violate('I5', `${what} was acknowledged, and ${key} is still there`);
+      if (live.has(key) && !aside.has(key))
+        world.violate('I5', `${what} was acknowledged, and ${key} is still there`);
     }
   }
 }

@@ -89,6 +89,16 @@ test('doubled: an entry stands twice in the log', async () => {
   expect(await log.read('shard-0', { limit: 10 })).toHaveLength(2);
 });
 
+test('doubled: what the service refused is not done later', async () => {
+  const one = open('doubled');
+  log.throttle('shard-0', 5);
+  schedule.onQuiet = () => log.throttle('shard-0', schedule.happened < 3 ? 5 : -1);
+  const state = watch(one.run(() => one.ports.log.append('p', VALUE)));
+  await schedule.run(() => false);
+  expect(state.is).toBe('OVERLOADED');
+  expect(await log.read('shard-0', { limit: 10 })).toHaveLength(0);
+});
+
 test('what is killed never runs again, and no promise of it is settled', async () => {
   const one = open();
   let went = 0;

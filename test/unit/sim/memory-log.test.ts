@@ -81,6 +81,30 @@ describe('MemoryLog', () => {
     expect(Number(last?.sequence)).toBeGreaterThan(60);
   });
 
+  it('orders two appends by the floor alone where it reorders, and never behind a reader', async () => {
+    const entropy = new SeededEntropy(1);
+    const log = new MemoryLog({ clock: new ManualClock(), entropy, reorder: 1 });
+    let isReordered = false;
+    let last = '0';
+    for (let index = 0; index < 50; index++) {
+      const { sequence } = await log.append('p', data);
+      isReordered ||= compareSequences(sequence, last) < 0;
+      const floored = await log.append('p', data, { after: sequence });
+      expect(compareSequences(floored.sequence, sequence)).toBeGreaterThan(0);
+      last = floored.sequence;
+      if (index % 10 !== 9) continue;
+      const [newest = last] = (await log.read('shard-0', { limit: 1_000 }))
+        .slice(-1)
+        .map((entry) => entry.sequence);
+      const { sequence: later } = await log.append('p', data);
+      expect(compareSequences(later, newest)).toBeGreaterThan(0);
+    }
+    expect(isReordered).toBe(true);
+    const sequences = (await log.read('shard-0', { limit: 1_000 })).map((entry) => entry.sequence);
+    expect([...sequences].sort(compareSequences)).toEqual(sequences);
+    expect(new Set(sequences).size).toBe(sequences.length);
+  });
+
   it('takes arrivals from its clock, and waits by it', async () => {
     const clock = new ManualClock(1_000);
     const log = new MemoryLog({ clock });
