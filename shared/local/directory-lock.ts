@@ -14,6 +14,10 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { open, type RootDatabase, type Transaction } from 'lmdb';
 import { StoreError } from '#base/errors.ts';
+import { makeDirectory } from './durable-files.ts';
+import { openNaming } from './environment.ts';
+import { DATA_FILE } from './environment-check.ts';
+import { ensureRoom } from './environment-room.ts';
 
 /** The folder of a data directory that the lock's environment lives in. */
 export const LOCK_FOLDER = 'lock';
@@ -24,17 +28,22 @@ const READERS_MAX = 16;
 
 export type DirectoryLock = Readonly<{ release: () => Promise<void> }>;
 
-/** @throws StoreError `DIRECTORY_UNUSABLE` where another server, or this one, holds the directory. */
+/** @throws StoreError `DIRECTORY_UNUSABLE` where another server, or this one, holds the directory, or the lock cannot be opened. */
 export async function lockDirectory(directory: string): Promise<DirectoryLock> {
-  const db: RootDatabase<string, string> = open({
-    path: join(directory, LOCK_FOLDER),
-    noSubdir: false,
-    overlappingSync: false,
-    encoding: 'string',
-    maxReaders: READERS_MAX,
-  });
+  const folder = join(directory, LOCK_FOLDER);
+  await makeDirectory(folder);
+  await ensureRoom(folder, DATA_FILE);
+  const db = openNaming(folder, () =>
+    open<string, string>({
+      path: folder,
+      noSubdir: false,
+      overlappingSync: false,
+      encoding: 'string',
+      maxReaders: READERS_MAX,
+    }),
+  );
   try {
-    const slot = db.transactionSync(() => takeSlot(db));
+    const slot = openNaming(folder, () => db.transactionSync(() => takeSlot(db)));
     if (typeof slot === 'string') {
       throw new StoreError(
         'DIRECTORY_UNUSABLE',

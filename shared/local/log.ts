@@ -4,7 +4,8 @@
  * Database `log`: key = sequence as two digits of length and the digits, so that bytewise order is
  * numeric order; value = arrival (little-endian 64-bit milliseconds), partition (varint length and
  * UTF-8), then the caller's bytes. Database `log-state`: the last sequence and arrival, which must
- * outlive the entries that a trim forgets, and each consumer's checkpoint.
+ * outlive the entries that a trim forgets, and each consumer's checkpoint. Behind every value stands the
+ * checksum of `sealed-rows`.
  */
 import { ByteReader, ByteWriter } from '#base/bytes.ts';
 import { StoreError } from '#base/errors.ts';
@@ -30,7 +31,9 @@ import {
   openRows,
   plainBytes,
   type Rows,
+  readSealed,
 } from './environment.ts';
+import { SEAL_BYTES, seal, unseal } from './sealed-rows.ts';
 import { openWakeUps } from './wake-ups.ts';
 
 const STREAM_SHARD = 'shard-0';
@@ -79,15 +82,15 @@ export function openLog(environment: Environment, clock: Pick<Clock, 'nowMs'>): 
     },
     async checkpoint(consumer, streamShard) {
       const key = checkpointKey(consumer, streamShard);
-      return freshly(state).getBinary(key)?.toString('latin1');
+      return readSealed(freshly(state), key)?.toString('latin1');
     },
     async saveCheckpoint(consumer, streamShard, sequence) {
       const key = checkpointKey(consumer, streamShard);
       checkSequence(sequence);
       await commit(state, 'a checkpoint', () => {
-        const saved = state.getBinary(key)?.toString('latin1');
+        const saved = readSealed(state, key)?.toString('latin1');
         if (saved !== undefined && compareSequences(sequence, saved) <= 0) return;
-        void state.put(key, Buffer.from(sequence, 'latin1'));
+        void state.db.put(key, sealed(key, Buffer.from(sequence, 'latin1')));
       });
     },
     async trim(streamShard, through) {
@@ -111,12 +114,13 @@ function checkpointKey(consumer: string, streamShard: string): Buffer {
   return Buffer.from(`checkpoint ${consumer} ${streamShard}`, 'latin1');
 }
 
-/** The entry with its arrival left open; a copy, so that the caller may use its array again. */
+/** The entry with its arrival and its checksum left open; a copy, so that the caller may use its array again. */
 function encodeEntry(partition: string, data: Uint8Array): Buffer {
-  const bytes = new ByteWriter(ARRIVAL_BYTES + 2 + partition.length + data.length)
+  const bytes = new ByteWriter(ARRIVAL_BYTES + 2 + partition.length + data.length + SEAL_BYTES)
     .i64(0n)
     .string(partition)
     .raw(data)
+    .u32(0)
     .view();
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
 }
@@ -129,13 +133,16 @@ function decodeEntry(key: Buffer, stored: Buffer): LogEntry {
   return { sequence, partition, data: plainBytes(stored, reader.offset), arrivalMs };
 }
 
+const sealed = (key: Buffer, value: Buffer): Buffer =>
+  seal(key, Buffer.concat([value, Buffer.alloc(SEAL_BYTES)]));
+
 const encodeSequence = (sequence: Sequence): Buffer =>
   Buffer.from(String(sequence.length).padStart(2, '0') + sequence, 'latin1');
 
 type State = Readonly<{ last: Sequence; arrivalMs: number }>;
 
 function readState(state: Rows): State {
-  const stored = state.getBinary(LAST_KEY);
+  const stored = readSealed(state, LAST_KEY);
   if (stored === undefined) return { last: '0', arrivalMs: 0 };
   return {
     arrivalMs: Number(stored.readBigInt64LE()),
@@ -162,11 +169,10 @@ function appendEntry(
     throw new StoreError('INVALID_ARGUMENT', `no sequence follows ${floor}: it has 56 digits`);
   }
   stored.writeBigInt64LE(BigInt(Math.max(before.arrivalMs, nowMs)));
-  void state.put(
-    LAST_KEY,
-    Buffer.concat([stored.subarray(0, ARRIVAL_BYTES), Buffer.from(sequence, 'latin1')]),
-  );
-  void entries.put(encodeSequence(sequence), stored);
+  const last = Buffer.concat([stored.subarray(0, ARRIVAL_BYTES), Buffer.from(sequence, 'latin1')]);
+  void state.db.put(LAST_KEY, sealed(LAST_KEY, last));
+  const key = encodeSequence(sequence);
+  void entries.db.put(key, seal(key, stored));
   return { sequence, streamShard: STREAM_SHARD };
 }
 
@@ -175,12 +181,12 @@ function readEntries(entries: Rows, options: ReadOptions): readonly LogEntry[] {
   const page: LogEntry[] = [];
   let bytes = 0;
   // Sequences begin at 1, so nothing is lost by leaving out the start itself.
-  for (const { key, value } of entries.getRange({
+  for (const { key, value } of entries.db.getRange({
     start,
     exclusiveStart: true,
     limit: options.limit,
   })) {
-    const entry = decodeEntry(key, value);
+    const entry = decodeEntry(key, unseal(entries.file, key, value));
     page.push(entry);
     bytes += entry.data.length;
     if (bytes >= (options.maxBytes ?? Infinity)) break;
@@ -191,7 +197,7 @@ function readEntries(entries: Rows, options: ReadOptions): readonly LogEntry[] {
 /** Removes up to {@link TRIM_BATCH} of the oldest entries and says how many. */
 function trimBatch(entries: Rows, through: Sequence): number {
   const range = { end: encodeSequence(through), inclusiveEnd: true, limit: TRIM_BATCH };
-  const keys = [...entries.getKeys(range)];
-  for (const key of keys) void entries.remove(key);
+  const keys = [...entries.db.getKeys(range)];
+  for (const key of keys) void entries.db.remove(key);
   return keys.length;
 }

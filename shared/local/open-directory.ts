@@ -13,10 +13,10 @@ import type { ObjectStore } from '#ports/object-store.ts';
 import type { Table } from '#ports/table.ts';
 import { openClock } from './clock.ts';
 import { type DirectoryLock, LOCK_FOLDER, lockDirectory } from './directory-lock.ts';
-import { makeDirectory, systemCode } from './durable-files.ts';
+import { makeDirectory } from './durable-files.ts';
 import { systemEntropy } from './entropy.ts';
-import { type Environment, openEnvironment } from './environment.ts';
-import { checkEnvironment } from './environment-check.ts';
+import { databaseNames, type Environment, openEnvironment } from './environment.ts';
+import { checkEnvironment, DATA_FILE } from './environment-check.ts';
 import {
   type DirectoryFormat,
   FORMAT_FILE,
@@ -78,6 +78,7 @@ export async function openLocal(
     const clock = options.clock ?? machine;
     const regional = await openClosing(join(path, 'regional'), claimed.state, undo);
     const global = await openClosing(join(globalPath, 'table'), globalState, undo);
+    refuseSwapped(regional, join(path, 'regional'), global, join(globalPath, 'table'));
     // The inner one first: what the outer one says of it is then true.
     await finish(globalPath, 'sterna-global', globalState, false);
     await finish(path, 'sterna-data', claimed.state, isOwn || claimed.state.ownGlobal);
@@ -151,6 +152,30 @@ async function requireGlobal(globalPath: string): Promise<void> {
   );
 }
 
+/**
+ * Each is whole, and in the place of the other it would look empty. A log is made before the table
+ * beside it, and a global table has none.
+ *
+ * @throws StoreError `DIRECTORY_UNUSABLE`
+ */
+function refuseSwapped(
+  regional: Environment,
+  regionalPath: string,
+  global: Environment,
+  globalPath: string,
+): void {
+  const [inRegional, inGlobal] = [databaseNames(regional), databaseNames(global)];
+  const lacksLog = inRegional.includes('table') && !inRegional.includes('log');
+  if (!lacksLog && !inGlobal.includes('log')) return;
+  const [found, expected] = lacksLog
+    ? [join(regionalPath, DATA_FILE), 'log and regional table']
+    : [join(globalPath, DATA_FILE), 'global table'];
+  throw new StoreError(
+    'DIRECTORY_UNUSABLE',
+    `${found} is another file than this directory's ${expected}: restore the whole directory from a copy`,
+  );
+}
+
 async function openClosing(
   path: string,
   state: FormatState,
@@ -163,7 +188,8 @@ async function openClosing(
 
 function unusable(path: string, error: unknown): StoreError {
   if (error instanceof StoreError) return error;
-  const reason = systemCode(error) ?? (error instanceof Error ? error.message : String(error));
+  // A system error's message holds its code, the call, and the path.
+  const reason = error instanceof Error ? error.message : String(error);
   const message = `the data directory ${path} cannot be opened: ${reason}`;
   return new StoreError('DIRECTORY_UNUSABLE', message, { cause: error });
 }

@@ -7,12 +7,14 @@ import {
   openRows,
   plainBytes,
   type Rows,
+  readSealed,
 } from './environment.ts';
+import { SEAL_BYTES, seal, unseal } from './sealed-rows.ts';
 
 /**
  * Rows in an LMDB database. Key: the partition, a zero byte, the sort; both are printable ASCII, so
  * a partition's rows stand together in the order of their sorts. Value: the version as a
- * little-endian 64-bit number, then the caller's bytes.
+ * little-endian 64-bit number, then the caller's bytes, then the checksum of `sealed-rows`.
  */
 export function openTable(environment: Environment): Table {
   const rows = openRows(environment, 'table');
@@ -35,7 +37,7 @@ export function openTable(environment: Environment): Table {
           return undefined;
         }
         stored.writeBigUInt64LE(BigInt(found + 1));
-        writeRow(rows, rowKey, stored);
+        writeRow(rows, rowKey, seal(rowKey, stored));
         return found + 1;
       });
     },
@@ -54,27 +56,27 @@ const encodeKey = (partition: string, sort: string): Buffer =>
 
 /** A copy taken at the call: the caller may use its array again before the transaction runs. */
 function withVersion(value: Uint8Array): Buffer {
-  const stored = Buffer.allocUnsafeSlow(VERSION_BYTES + value.length);
+  const stored = Buffer.allocUnsafeSlow(VERSION_BYTES + value.length + SEAL_BYTES);
   stored.set(value, VERSION_BYTES);
   return stored;
 }
 
 /** 0 where there is no such row: versions begin at 1. */
 function versionOf(rows: Rows, rowKey: Buffer): number {
-  const stored = rows.getBinary(rowKey);
+  const stored = readSealed(rows, rowKey);
   return stored === undefined ? 0 : Number(stored.readBigUInt64LE());
 }
 
 /** Inside a transaction lmdb writes at once; the promise it returns says nothing more. */
 function writeRow(rows: Rows, rowKey: Buffer, stored: Buffer): void {
-  void rows.put(rowKey, stored);
+  void rows.db.put(rowKey, stored);
 }
 
 function removeRow(rows: Rows, rowKey: Buffer, condition: Condition | undefined): boolean {
   const found = versionOf(rows, rowKey);
   if (found === 0) return condition === undefined;
   if (condition !== undefined && found !== condition) return false;
-  void rows.remove(rowKey);
+  void rows.db.remove(rowKey);
   return true;
 }
 
@@ -86,7 +88,7 @@ const decodeRow = ({ partition, sort }: RowKey, stored: Buffer): Row => ({
 });
 
 function readRow(rows: Rows, key: RowKey): Row | undefined {
-  const stored = rows.getBinary(encodeKey(key.partition, key.sort));
+  const stored = readSealed(rows, encodeKey(key.partition, key.sort));
   return stored && decodeRow(key, stored);
 }
 
@@ -101,9 +103,9 @@ function readRange(rows: Rows, partition: string, options?: QueryOptions): reado
       ? { start: highest, end: lowest, reverse: true, exclusiveStart: true, inclusiveEnd: true }
       : { start: lowest, end: highest };
   const found: Row[] = [];
-  for (const { key, value } of rows.getRange({ ...range, limit })) {
+  for (const { key, value } of rows.db.getRange({ ...range, limit })) {
     const sort = key.toString('latin1', partition.length + 1);
-    found.push(decodeRow({ partition, sort }, value));
+    found.push(decodeRow({ partition, sort }, unseal(rows.file, key, value)));
   }
   return found;
 }

@@ -83,6 +83,8 @@ export type ServerProcess = Readonly<{
   /** Sends the signal that asks for an orderly end, and waits for it. */
   stop(): Promise<Ended>;
   kill(): Promise<Ended>;
+  /** Sends a signal that does not end it. */
+  tell(signal: NodeJS.Signals): void;
   ended: Promise<Ended>;
 }>;
 
@@ -134,6 +136,9 @@ export async function serve(
     },
     stop: () => signal('SIGTERM'),
     kill: () => signal('SIGKILL'),
+    tell: (name) => {
+      child.kill(name);
+    },
     ended,
   };
 }

@@ -21,8 +21,12 @@ const PACES: Readonly<Record<string, Partial<Pace>>> = {
   usual: {},
   /** Everything becomes a segment of level 1 with a graph as soon as can be. */
   quick: QUICK,
+  /** The same without graphs. */
+  'no graphs': { ...QUICK, graphRows: 1_000_000 },
   /** Everything stays in level 0. */
   'no compaction': { ...QUICK, compactEveryMs: Number.POSITIVE_INFINITY },
+  /** Everything stays in log and tail for some seconds. */
+  'slow apply': { applyLingerMs: 4000, compactEveryMs: Number.POSITIVE_INFINITY },
   /** Everything stays in the tail. */
   'no apply': { applyLingerMs: NEVER_MS, compactEveryMs: Number.POSITIVE_INFINITY },
 };

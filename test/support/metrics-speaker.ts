@@ -1,12 +1,14 @@
 /** A process that answers one search as a function does and writes what goes to its log. */
 import { openPowertoolsTelemetry } from '#aws/telemetry.ts';
+import { PUBLISHED } from '#runtime/aws-base.ts';
 import { http } from '#runtime/http.ts';
 import { ManualClock } from '#sim/manual-clock.ts';
 
 const telemetry = openPowertoolsTelemetry({
-  service: 'sterna',
-  namespace: 'Sterna',
+  service: 'read',
+  namespace: 'Sterna/prod',
   level: 'info',
+  ...PUBLISHED,
 });
 const clock = new ManualClock();
 const path = '/v2/vectordb/entities/search';

@@ -39,3 +39,16 @@ for (let value = 0; value < 250; value++) telemetry.observe('many_ms', value, { 
 for (let name = 0; name < 150; name++) telemetry.count(`name_${name}_total`, 1, { role: 'b' });
 for (let path = 0; path < 1_100; path++) telemetry.count('labels_total', 1, { path: `${path}` });
 telemetry.flush();
+
+// What a function publishes is what its operator pays for.
+const frugal = openPowertoolsTelemetry({
+  service: 'collect',
+  namespace: 'Sterna/test',
+  dimensions: ['outcome'],
+  withheld: ['free_total'],
+});
+frugal.count('summed_total', 1, { kind: 'a' });
+frugal.count('summed_total', 2, { kind: 'b', outcome: 'failed' });
+frugal.count('summed_total', 4, { kind: 'c', outcome: 'failed' });
+frugal.count('free_total', 1, { outcome: 'failed' });
+frugal.flush();

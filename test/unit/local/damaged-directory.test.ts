@@ -11,6 +11,7 @@ import { must } from '#base/assert.ts';
 import { openEnvironment, openRows } from '#local/environment.ts';
 import { checkEnvironment } from '#local/environment-check.ts';
 import { openLocal } from '#local/open-directory.ts';
+import { isSealed, seal, unseal } from '#local/sealed-rows.ts';
 
 const COMMITTER = fileURLToPath(new URL('../../support/directory-committer.ts', import.meta.url));
 const FILES = ['regional/data.mdb', 'global/table/data.mdb'];
@@ -148,6 +149,80 @@ describe.each(FILES)('%s of a directory in use', (name) => {
   });
 });
 
+describe('a row of a directory in use', () => {
+  /** Flips a bit of the last place where the text stands. */
+  const flip = async (name: string, text: string): Promise<string> => {
+    await cp(healthy, directory, { recursive: true });
+    const file = join(directory, name);
+    const bytes = await readFile(file);
+    const at = bytes.lastIndexOf(text, undefined, 'latin1');
+    expect(at).toBeGreaterThan(0);
+    bytes[at] = (bytes[at] ?? 0) ^ 1;
+    await writeFile(file, bytes);
+    return file;
+  };
+
+  it.each(FILES)('of %s is refused where a bit of its key flipped', async (name) => {
+    const file = await flip(name, 'p\u000029');
+    // Out of order among its neighbours, which is found first.
+    await expectRefused(file, 'page ', 'garbled', 'restore the whole directory');
+  });
+
+  it('is refused where it is a value with pages of its own', async () => {
+    const file = await flip(FILES[0] ?? '', '\u0000'.repeat(3_000));
+    await expectRefused(file, 'does not match its checksum');
+  });
+
+  it('is named where the bit flips under a server', () => {
+    const key = Buffer.from('p\u0000s');
+    const stored = seal(key, Buffer.alloc(12, 7));
+    expect(unseal('regional/data.mdb', key, stored)).toEqual(Buffer.alloc(8, 7));
+    for (let at = 0; at < stored.length; at++) {
+      const flipped = Buffer.from(stored);
+      flipped[at] = (flipped[at] ?? 0) ^ 0x20;
+      expect(isSealed(key, flipped)).toBe(false);
+    }
+    expect(() => unseal('regional/data.mdb', Buffer.from('p\u0000r'), stored)).toThrow(
+      'regional/data.mdb: the row "p/r" does not match its checksum',
+    );
+    expect(isSealed(key, Buffer.alloc(3))).toBe(false);
+  });
+});
+
+describe('a file of several moments', () => {
+  it('is refused by the page that was written later than the rest', async () => {
+    const platform = await openLocal(directory);
+    const put = (sort: string) =>
+      platform.regionalTable.put({ partition: 'p', sort }, new Uint8Array(900));
+    for (let row = 0; row < 60; row++) await put(`${row}`);
+    const file = join(directory, 'regional', 'data.mdb');
+    const before = await readFile(file);
+    for (let turn = 0; turn < 40; turn++) await put(`${turn % 7}`);
+    await platform.close();
+    const after = await readFile(file);
+    // As a copy that took the meta pages first and the others when they were in use again.
+    const cut = 2 * 4_096;
+    await writeFile(file, Buffer.concat([before.subarray(0, cut), after.subarray(cut)]));
+    await expectRefused(
+      file,
+      'was copied while a server wrote to it',
+      'restore the whole directory',
+    );
+    await writeFile(file, before);
+    await openAndClose();
+  });
+
+  it('is refused where a table lies in the place of another', async () => {
+    await cp(healthy, directory, { recursive: true });
+    const [regional, global] = FILES.map((name) => join(directory, name));
+    await cp(join(healthy, FILES[0] ?? ''), must(global, 'a file'));
+    await expectRefused(must(global, 'a file'), "another file than this directory's global table");
+    await cp(join(healthy, FILES[1] ?? ''), must(global, 'a file'));
+    await cp(join(healthy, FILES[1] ?? ''), must(regional, 'a file'));
+    await expectRefused(must(regional, 'a file'), 'log and regional table');
+  });
+});
+
 describe('folders of a directory in use', () => {
   it('are refused when the global directory is gone as a whole', async () => {
     await cp(healthy, directory, { recursive: true });
@@ -264,10 +339,11 @@ describe('a healthy file', () => {
     const environment = await openEnvironment(directory, 'new');
     const rows = openRows(environment, 'table');
     const key = Buffer.from('big');
-    for (let row = 0; row < 300; row++) await rows.put(Buffer.from(`${row}`), Buffer.alloc(3_000));
-    await rows.transaction(() => {
-      rows.putSync(key, Buffer.alloc(400_000));
-      rows.removeSync(key);
+    for (let row = 0; row < 300; row++)
+      await rows.db.put(Buffer.from(`${row}`), Buffer.alloc(3_000));
+    await rows.db.transaction(() => {
+      rows.db.putSync(key, Buffer.alloc(400_000));
+      rows.db.removeSync(key);
     });
     await environment.close();
     const file = join(directory, 'data.mdb');
