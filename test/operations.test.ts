@@ -19,11 +19,17 @@ const awsBlocks = blocks.filter(({ kind }) => kind === 'aws');
 const at = ({ name, line }: { name: string; line: number }): string => `${name}:${line}`;
 
 /** Services whose verbs are the commands of an SDK that is installed. */
-const CLIENTS: Readonly<Record<string, object>> = { dynamodb, kinesis, lambda, secretsmanager };
+const CLIENTS: Readonly<Record<string, object>> = {
+  dynamodb: { ...dynamodb, WaitCommand: 'of the command line alone' },
+  ...{ kinesis, lambda, secretsmanager },
+};
 
 /** Verbs of the others: https://docs.aws.amazon.com/cli/latest/reference/SERVICE/VERB.html */
 const VERBS: Readonly<Record<string, readonly string[]>> = {
-  cloudformation: ['describe-stack-resource', 'describe-stacks'],
+  cloudformation: [
+    ...['create-change-set', 'describe-stack-resource', 'describe-stacks'],
+    ...['execute-change-set', 'wait'],
+  ],
   cloudwatch: ['describe-alarms', 'get-metric-statistics'],
   events: ['describe-rule'],
   kms: ['enable-key-rotation', 'get-key-rotation-status'],
@@ -44,6 +50,9 @@ const AWS_OPTIONS = new Set(
     'since filter-pattern',
     'service-code quota-code desired-value',
     'queue-url visibility-timeout max-number-of-messages',
+    'function-name dimensions',
+    'change-set-name change-set-type template-body resources-to-import',
+    'no-deletion-protection-enabled force-delete-without-recovery',
     'secret-id secret-string',
     'table-name key contributor-insights-action',
   ].flatMap((line) => line.split(' ')),

@@ -46,6 +46,8 @@ const WORK: Readonly<Record<string, () => unknown>> = {
     httpEvent('entities/search', { collectionName: COLLECTION, data: [[1, 2, 3, 4]], limit: 1 }),
   apply: () => ({ Records: [] }),
   compact: () => ({ 'detail-type': 'Scheduled Event' }),
+  collect: () => ({ 'detail-type': 'Scheduled Event' }),
+  scrub: () => ({ 'detail-type': 'Scheduled Event' }),
 };
 
 type Begun = Readonly<{ initMs: number; firstMs: number }>;

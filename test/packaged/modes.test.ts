@@ -12,7 +12,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { readZip } from '../support/lambda/zip.ts';
 
-const FUNCTIONS = ['admin', 'apply', 'compact', 'read', 'write'] as const;
+const FUNCTIONS = ['admin', 'apply', 'collect', 'compact', 'read', 'scrub', 'write'] as const;
 const UMASKS = [0o022, 0o077, 0o002] as const;
 
 let top: string;

@@ -14,7 +14,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { readZip } from '../support/lambda/zip.ts';
 import { optionsOf, readTemplate } from '../template/packaging.ts';
 
-const FUNCTIONS = ['admin', 'apply', 'compact', 'read', 'write'] as const;
+const FUNCTIONS = ['admin', 'apply', 'collect', 'compact', 'read', 'scrub', 'write'] as const;
 const WITH_GRAPHS = ['compact', 'read'];
 /** The machine in an ELF file's head, two bytes at 18. */
 const MACHINES: Readonly<Record<string, number>> = { x64: 62, arm64: 183 };

@@ -23,7 +23,7 @@ async function post(path: string, body: object): Promise<Reply> {
   return { status: answer.status, body: (await answer.json()) as Reply['body'] };
 }
 
-test('a collection is made, filled, searched, applied, compacted and searched again', async () => {
+test('a collection is made, filled, searched, applied, compacted, proved and searched again', async () => {
   const collectionName = 'smoke';
   expect(await post('collections/create', { collectionName, dimension: 4 })).toMatchObject({
     status: 200,
@@ -46,14 +46,22 @@ test('a collection is made, filled, searched, applied, compacted and searched ag
     kind: 'result',
     payload: { failures: 0, complete: true },
   });
+  for (const name of ['collect', 'scrub']) {
+    expect(await stack.schedule(name).run()).toMatchObject({
+      kind: 'result',
+      payload: { failures: 0, complete: true, shards: 1 },
+    });
+  }
   expect((await post('entities/search', search)).body['data']).toEqual(before['data']);
   // Each door led to its own function, and the password was fetched once in the deployment's life.
   const used = Object.entries(stack.functions).filter(([, { counts }]) => counts.invocations > 0);
   expect(used.map(([key]) => key).toSorted()).toEqual([
     'admin',
     'apply',
+    'collect',
     'compact',
     'read',
+    'scrub',
     'write',
   ]);
   expect(stack.watch.counts.get('secretsmanager GetSecretValue')).toBe(1);
