@@ -117,6 +117,9 @@ test('a snapshot outlives its collection, is found by its name, and describes it
     partitionNames: ['_default'],
   });
   expect(data.s3Location).toMatch(/^snapshots\//);
+  const { clock } = server.ports;
+  expect(clock.nowMs() - data.createTs).toBeLessThan(60_000);
+  expect(data.createTs).toBeLessThanOrEqual(clock.nowMs());
   await restore('gone', 'last', 'gone');
   expect(await all('gone')).toHaveLength(10);
 });

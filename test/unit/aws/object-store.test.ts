@@ -244,7 +244,7 @@ describe('what does not pass', () => {
     for (const act of [put, get, (s: ObjectStore) => s.list('')]) {
       const acted = act(store);
       await expect(acted).rejects.toMatchObject({ code: 'PLATFORM_REFUSED' });
-      await expect(acted).rejects.toThrow(/no-such-bucket.*no such bucket/);
+      await expect(acted).rejects.toThrow(/there is no such bucket/);
     }
   });
 
@@ -308,7 +308,7 @@ describe('what does not pass', () => {
     const drop = (store: ObjectStore) => store.delete(['a', 'b', 'c']);
     const denied = await failing(refused('AccessDenied'), drop);
     expect(denied).toMatchObject({ code: 'PLATFORM_REFUSED' });
-    expect(String(denied)).toMatch(/DeleteObject of object a in .* and 1 others/);
+    expect(String(denied)).toMatch(/DeleteObject of object a and 1 others/);
     expect(await failing(refused('SlowDown'), drop)).toMatchObject({ code: 'OVERLOADED' });
     expect(await failing(refused('InternalError'), drop)).toMatchObject({ code: 'UNCERTAIN' });
   });
