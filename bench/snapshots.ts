@@ -199,7 +199,7 @@ function conclude(taken: ReadonlyMap<string, readonly Taken[]>): void {
   }
   report('snapshots', rows, [
     `${DIM} dimensions, FLAT, one shard each, ${ROUNDS} rounds after one that is not counted (after a write ${Math.floor(ROUNDS / WRITTEN_EVERY)}), sizes in turn; a clone is one more collection, whose count is compared each time and which is dropped again.`,
-    'Calls are medians of what the whole server did meanwhile, its loops included, so the longer an act waits, the more reads of heads it shows. A snapshot is two conditional puts of its pin and one object, the cut; a clone is these, its holder, its head and gate, its id and its name.',
+    'Calls are medians of what the whole server did meanwhile, its loops included, so the longer an act waits, the more reads of heads it shows. A snapshot is two conditional puts of its pin and one object, the cut; a clone is the same and the rows of a new collection.',
     'After a write, both wait until it is applied: up to a second of gathering.',
   ]);
 }
