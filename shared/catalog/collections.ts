@@ -211,9 +211,12 @@ export class Catalog {
       if (state === 'dropping') dropping.push(collection);
       else if (this.#ports.clock.nowMs() - createdMs > CREATION_MS_MAX) {
         const named = await this.#byName(dbName, collectionName);
-        if (named?.collectionId !== collectionId) {
-          dropping.push(await this.markDropping(collectionId));
-        }
+        if (named?.collectionId === collectionId) continue;
+        // Its maker may wake up right now, and somebody find it: what is open stays.
+        const marked = await this.#update(collectionId, (current) =>
+          current.state === 'creating' ? { ...current, state: 'dropping' } : undefined,
+        );
+        if (marked.state === 'dropping') dropping.push(marked);
       }
     }
     return dropping;

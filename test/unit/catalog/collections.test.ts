@@ -236,6 +236,30 @@ describe('creation', () => {
     expect(await catalog.listCollections('default')).toEqual(['other']);
   });
 
+  test('a creation that wakes up while it is cleared up stays, once somebody has seen it open', async () => {
+    await codeOf(open(new Dying(global, 2)).createCollection(definition()));
+    await clock.advance(16 * 60_000);
+    const [creating] = await catalog.allCollections(['creating']);
+    if (creating === undefined) throw new Error('nothing was begun');
+    const name = nameKey('default', 'docs');
+    // The name is put right behind the look for it, and the collection found by it.
+    const waking: Table = {
+      get: async (key) => {
+        const row = await global.get(key);
+        if (key.partition === name.partition && row === undefined) {
+          await global.put(name, Buffer.from(String(creating.collectionId)), 'absent');
+          await catalog.findCollection('default', 'docs');
+        }
+        return row;
+      },
+      query: (partition, options) => global.query(partition, options),
+      put: (key, value, condition) => global.put(key, value, condition),
+      delete: (key, condition) => global.delete(key, condition),
+    };
+    expect(await open(waking).unfinishedDrops()).toEqual([]);
+    expect(await catalog.listCollections('default')).toEqual(['docs']);
+  });
+
   test('databases other than the default do not exist', async () => {
     expect(await codeOf(catalog.createCollection(definition({ dbName: 'x' })))).toBe(
       'DATABASE_NOT_FOUND',
