@@ -33,7 +33,7 @@ export type AppliedEntries = Readonly<{
   skipped: number;
   /** Entries that are rows of a parked shard now. */
   parked: number;
-  /** Shards that could not be applied for now, with the reason. */
+  /** Shards that could not be applied yet, with the reason. */
   failed: readonly Readonly<{ shard: string; error: unknown }>[];
   /** Shards that moved, for whoever compacts. */
   touched: readonly ShardId[];
