@@ -46,10 +46,25 @@ export const resize = (path: string, sizeBytes: number): void =>
 export const seal = (path: string): void => run('mount', '-o', 'remount,ro', path);
 export const unseal = (path: string): void => run('mount', '-o', 'remount,rw', path);
 
-/** A second view of a folder through which nothing can be written. */
+/** A file that is being written takes milliseconds; 100 looks of 50 ms see a moment without one. */
+const SEAL_ATTEMPTS_MAX = 100;
+const SEAL_PAUSE_MS = 50;
+
+/**
+ * A second view of a folder through which nothing can be written. The folder is busy while a server
+ * writes a file in it, so sealing is tried until it is not.
+ */
 export function bindSealed(path: string, also: string): void {
   bindMount(path, also);
-  run('mount', '-o', 'remount,bind,ro', also);
+  for (let attempt = 1; ; attempt++) {
+    try {
+      run('mount', '-o', 'remount,bind,ro', also);
+      return;
+    } catch (error) {
+      if (attempt === SEAL_ATTEMPTS_MAX || !String(error).includes('busy')) throw error;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, SEAL_PAUSE_MS);
+    }
+  }
 }
 
 /** Also where a process that is about to end still has it open. */
